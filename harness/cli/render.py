@@ -1,0 +1,61 @@
+"""`harness tables`, `harness cost`: from records and declarations to something to read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from harness.cli.common import (
+    DEFAULT_PROFILE,
+    ProfileName,
+    Reports,
+    Results,
+    Seeds,
+    SomeExperiments,
+    VariantFile,
+    all_experiments,
+)
+from harness.experiment.load import load_experiment, load_profile
+from harness.results import baseline_roots, load, runs_root
+
+
+def tables(
+    experiments: SomeExperiments = None,
+    *,
+    profile: ProfileName = DEFAULT_PROFILE,
+    seeds: Seeds = None,
+    variant: VariantFile = None,
+    figures: Annotated[bool, typer.Option("--figures", help="Draw the figures, too.")] = False,
+    results: Results = None,
+    reports: Reports = None,
+) -> None:
+    """Render tables from the records that are there, and print them; nothing is run.
+
+    Your own records come first, the shipped baselines where you have none. Files in the reports folder:
+    tables/<experiment>.md, .tex, .html and .csv.
+    """
+    from harness.reports import print_table, reports_root, write_figures, write_tables
+
+    chosen = [load_experiment(name) for name in experiments or all_experiments()]
+    frame, out, own = (
+        load(results or runs_root(), *baseline_roots()),
+        reports or reports_root(),
+        load_profile(profile),
+    )
+    numbers = None if seeds is None else list(range(seeds))
+    for table in write_tables(chosen, own, frame, out, seeds=numbers, variant=variant):
+        print_table(table)
+        print()
+    if figures:
+        write_figures(chosen, own, frame, out)
+    print(f"written to {out / 'tables'}")
+
+
+def cost(experiments: SomeExperiments = None, *, profile: ProfileName = DEFAULT_PROFILE) -> None:
+    """Count params and multiply-adds of every row at the paper's input, beside the paper's numbers."""
+    from harness.experiment.paper import load_paper
+    from harness.reports import cost_table, print_table
+
+    chosen = [load_experiment(name) for name in experiments or all_experiments()]
+    print_table(cost_table(chosen, load_profile(profile), load_paper()))

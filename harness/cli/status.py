@@ -1,0 +1,118 @@
+"""`harness status`: what is done, what failed and why, and how good the estimates were."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.cli.common import (
+    DEFAULT_PROFILE,
+    Json,
+    Plan,
+    ProfileName,
+    Results,
+    Seeds,
+    SomeExperiments,
+    all_experiments,
+    make_plan,
+    print_json,
+)
+from harness.experiment.expand import Planned
+from harness.orchestrate.history import error_percent, past_runs
+from harness.orchestrate.progress import duration
+from harness.results import Store, runs_root
+
+LAST_RUNS = 5
+
+
+def status(
+    experiments: SomeExperiments = None,
+    *,
+    profile: ProfileName = DEFAULT_PROFILE,
+    seeds: Seeds = None,
+    results: Results = None,
+    json: Json = False,
+) -> None:
+    """Say how far every row is, why trials failed, and how the estimates of time held up."""
+    store = Store(results or runs_root())
+    plan = make_plan(experiments or all_experiments(), profile, seeds)
+    facts = _facts(plan, store)
+    if json:
+        print_json(facts)
+        return
+    _print_rows(facts)
+    _print_problems(facts)
+    _print_runs(facts["runs"])
+
+
+def _facts(plan: Plan, store: Store) -> dict[str, Any]:
+    done, failed, unreadable = store.done(), store.failed(), store.unreadable()
+    rows = [
+        {
+            "experiment": e.name,
+            "row": row.name,
+            **_counts([p for p in plan.of(e) if p.row == row.name], done, failed),
+        }
+        for e in plan.experiments
+        if e.measure == "accuracy"
+        for row in e.rows
+    ]
+    planned = {p.id for p in plan.trials}
+    runs = [{**run, "error_percent": error_percent(run)} for run in past_runs(store)]
+    return {
+        "results": str(store.root),
+        "profile": plan.profile.name,
+        "seeds": len(plan.seeds),
+        "rows": rows,
+        "failed": {i: reason for i, reason in failed.items() if i in planned and i not in done},
+        "unreadable": unreadable,
+        "runs": runs,
+    }
+
+
+def _counts(planned: list[Planned], done: set[str], failed: dict[str, str]) -> dict[str, int]:
+    finished = sum(p.id in done for p in planned)
+    broken = sum(p.id in failed and p.id not in done for p in planned)
+    return {"done": finished, "failed": broken, "missing": len(planned) - finished - broken}
+
+
+def _print_rows(facts: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("experiment", "row"):
+        table.add_column(name)
+    for name in ("done", "failed", "missing"):
+        table.add_column(name, justify="right")
+    for row in facts["rows"]:
+        counts = [str(row[name]) if row[name] else "·" for name in ("done", "failed", "missing")]
+        table.add_row(row["experiment"], row["row"], *counts)
+    print(f"profile {facts['profile']}, {facts['seeds']} seeds, records in {facts['results']}")
+    Console().print(table)
+
+
+def _print_problems(facts: dict[str, Any]) -> None:
+    for trial_id, reason in facts["failed"].items():
+        print(f"failed {trial_id}: {reason}")
+    for reason in facts["unreadable"].values():
+        print(f"unreadable {reason}")
+
+
+def _print_runs(runs: list[dict[str, Any]]) -> None:
+    for run in runs[-LAST_RUNS:]:
+        print(f"run {run['started']}: {run['experiments']}, {run['trials']} trials, {_times(run)}")
+
+
+def _times(run: dict[str, Any]) -> str:
+    estimated, actual, error = (run.get(k) for k in ("estimated_seconds", "actual_seconds", "error_percent"))
+    expected = f"estimated {duration(estimated)}" if estimated else "no estimate"
+    if actual is None:
+        return f"{expected}, did not come to its end (killed?)"
+    off = (
+        "interrupted"
+        if run.get("interrupted")
+        else f"estimate off by {error:+.0f} %"
+        if error is not None
+        else ""
+    )
+    return f"{expected}, took {duration(actual)}{', ' + off if off else ''}"

@@ -1,0 +1,217 @@
+"""What one view of a network costs: parameters, multiply-adds by two counters, seconds and memory.
+
+The poster's GFLOPs are fvcore totals at a 224 crop (architectures.md §0); this module counts the same way and
+checks the part that no convention can change, convolutions and matrix products, against torch's own counter.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import resource
+import statistics
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
+
+from harness.models.dsa import TAPS
+
+with warnings.catch_warnings():  # fvcore scripts a loss function on import, which torch 2.13 calls deprecated
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from fvcore.nn import FlopCountAnalysis
+    from fvcore.nn.jit_handles import conv_flop_count, get_shape
+
+CONVENTION = (
+    'multiply-adds (the paper\'s "FLOPs") of one view, as fvcore 0.1.5 counts in eval mode: convolutions,'
+    " linear layers, matrix products and the aggregation along snippets at one a multiply-add, BatchNorm at"
+    " two an element, LayerNorm and GroupNorm at five; mean and max pooling, activations, softmax and"
+    " element-wise arithmetic at nothing"
+)
+TOLERANCE = 0.01  # of the two counters on convolutions and matrix products
+_PRODUCTS = frozenset({"conv", "linear", "addmm", "matmul", "bmm", "baddbmm", "einsum", "aggregate_snippets"})
+
+
+class CostError(Exception):
+    """The two counters disagree: one of them doesn't know an operator of this network."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One view of one video. `macs` is the number to hold against the paper; see CONVENTION."""
+
+    params: int
+    macs: int
+    macs_conv_matmul: int
+    macs_by_operator: dict[str, int]
+    macs_cross_check: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Measured on the device of the input.
+
+    peak_memory_kind: "cuda_allocated" = the peak that torch allocated during the passes; "process_peak_rss" =
+    the largest resident set of this process so far (torch has no counter for the CPU; data and imports are in
+    it).
+    """
+
+    latency_s: float
+    peak_memory_bytes: int
+    peak_memory_kind: str
+
+
+def _aggregate_macs(x_shape: Sequence[int]) -> int:
+    """3·C'·U·T·H·W a video (architectures.md §2), whatever arithmetic the operator uses."""
+    return TAPS * math.prod(x_shape)
+
+
+def _fvcore_aggregate(inputs: list[Any], outputs: list[Any]) -> int:
+    return _aggregate_macs(get_shape(inputs[0]))
+
+
+def _fvcore_convolution(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    x_shape, w_shape, out_shape = get_shape(inputs[0]), get_shape(inputs[1]), get_shape(outputs[0])
+    return Counter({"conv": conv_flop_count(x_shape, w_shape, out_shape, transposed=inputs[3].toIValue())})
+
+
+def _fvcore_norm(inputs: list[Any], outputs: list[Any]) -> int:
+    """fvcore's rule for LayerNorm and GroupNorm: 5 an element, 4 without affine. Its own refuses 6-D maps."""
+    elements = math.prod(get_shape(inputs[0]))
+    return elements * (5 if get_shape(inputs[2]) is not None else 4)
+
+
+# fvcore traces by torch.jit, and the trace loses convolutions on the meta device. While it traces, each
+# convolution is therefore one operator of ours that knows its output's shape, counted by fvcore's formula.
+_LIBRARY = torch.library.Library("harness", "FRAGMENT")
+_LIBRARY.define("traced_convolution(Tensor x, Tensor w, int[] shape, bool transposed) -> Tensor")
+_LIBRARY.impl("traced_convolution", lambda x, w, shape, transposed: x.new_empty(shape), "Meta")
+_CONVOLUTIONS: dict[Callable[..., Any], bool] = {
+    torch.conv1d: False,
+    torch.conv2d: False,
+    torch.conv3d: False,
+}
+_CONVOLUTIONS |= {torch.conv_transpose1d: True, torch.conv_transpose2d: True, torch.conv_transpose3d: True}
+
+
+class _TraceableConvolutions(TorchFunctionMode):
+    def __init__(self, untraced: ThreadPoolExecutor) -> None:
+        super().__init__()
+        self.untraced = untraced  # tracing is a state of one thread, so another one can still ask for shapes
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func not in _CONVOLUTIONS:
+            return func(*args, **kwargs)
+        shape = list(self.untraced.submit(func, *args, **kwargs).result().shape)
+        return torch.ops.harness.traced_convolution(args[0], args[1], shape, _CONVOLUTIONS[func])
+
+
+@register_flop_formula(torch.ops.harness.aggregate_snippets)
+def _torch_aggregate(x_shape: Sequence[int], *args: Any, out_shape: Sequence[int], **kwargs: Any) -> int:
+    return 2 * _aggregate_macs(x_shape)
+
+
+def model_cost(model: nn.Module, *, T: int, U: int, crop_px: int) -> Cost:
+    """Cost of one view of U snippets of T frames of crop_px squared, in eval mode.
+
+    Works on a copy without storage (the meta device): a full-size network takes no memory and no arithmetic.
+    Raises CostError when the counters differ by more than TOLERANCE.
+    """
+    ghost = _on_meta(model).eval()
+    x_NUCTHW = torch.empty(1, U, 3, T, crop_px, crop_px, device="meta")
+    by_operator = _count_fvcore(ghost, x_NUCTHW)
+    products = sum(macs for operator, macs in by_operator.items() if operator in _PRODUCTS)
+    cross_check = _count_torch(ghost, x_NUCTHW)
+    _compare(products, cross_check, by_operator)
+    params = sum(p.numel() for p in model.parameters())
+    return Cost(params, sum(by_operator.values()), products, by_operator, cross_check)
+
+
+def _on_meta(model: nn.Module) -> nn.Module:
+    """A copy whose float tensors are float32 shapes without data; the model itself stays as it is."""
+    memo: dict[int, Any] = {}
+    for parameter in model.parameters():
+        memo[id(parameter)] = nn.Parameter(_shape_only(parameter), requires_grad=False)
+    for buffer in model.buffers():
+        memo[id(buffer)] = _shape_only(buffer)
+    return copy.deepcopy(model, memo)
+
+
+def _shape_only(tensor: Tensor) -> Tensor:
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return torch.empty(tensor.shape, dtype=dtype, device="meta")
+
+
+def _count_fvcore(model: nn.Module, x_NUCTHW: Tensor) -> dict[str, int]:
+    analysis = FlopCountAnalysis(model, x_NUCTHW)
+    analysis.set_op_handle("harness::aggregate_snippets", _fvcore_aggregate)
+    analysis.set_op_handle("harness::traced_convolution", _fvcore_convolution)
+    analysis.set_op_handle("aten::layer_norm", _fvcore_norm, "aten::group_norm", _fvcore_norm)
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+    with ThreadPoolExecutor(1) as untraced, torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit
+        with _TraceableConvolutions(untraced):
+            counts = analysis.by_operator()
+    return {operator: int(macs) for operator, macs in sorted(counts.items())}
+
+
+def _count_torch(model: nn.Module, x_NUCTHW: Tensor) -> int:
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model(x_NUCTHW)
+    return counter.get_total_flops() // 2
+
+
+def _compare(products: int, cross_check: int, by_operator: dict[str, int]) -> None:
+    if abs(products - cross_check) > TOLERANCE * max(products, cross_check):
+        raise CostError(
+            f"multiply-adds of convolutions and matrix products: fvcore counts {products:,},"
+            f" torch.utils.flop_counter {cross_check:,}, more than {TOLERANCE:.0%} apart"
+            f" (fvcore by operator: {by_operator}); an operator of this network is unknown to one of them"
+        )
+
+
+def latency_and_memory(model: nn.Module, x_NUCTHW: Tensor, repeats: int = 5) -> Measured:
+    """Median seconds of a forward pass over x_NUCTHW in eval mode, after one pass to warm up; peak memory."""
+    was_training, device = model.training, x_NUCTHW.device
+    model.eval()
+    try:
+        with torch.inference_mode():
+            model(x_NUCTHW)
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
+            seconds = [_one_pass(model, x_NUCTHW) for _ in range(repeats)]
+    finally:
+        model.train(was_training)
+    return Measured(statistics.median(seconds), *_peak_memory(device))
+
+
+def _one_pass(model: nn.Module, x_NUCTHW: Tensor) -> float:
+    _synchronize(x_NUCTHW.device)
+    start = time.perf_counter()
+    model(x_NUCTHW)
+    _synchronize(x_NUCTHW.device)
+    return time.perf_counter() - start
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_memory(device: torch.device) -> tuple[int, str]:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device), "cuda_allocated"
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in KiB
+    return kibibytes * 1024, "process_peak_rss"

@@ -1,0 +1,181 @@
+"""Making the embedded dataset once, and opening it: mp4 files, one uint8 cache of their frames, a manifest.
+
+Layout of `root/scripted_digits-<identity>/`:
+    videos/<video id>.mp4     the dataset
+    frames.npy                all decoded frames, (F, H, W, 3) uint8, in the manifest's order; trials map it
+    manifest.parquet          one row a video
+    dataset.json              the card; written last
+
+It is built under a temporary name, under a lock, and renamed when it is whole, so a directory of this name
+is either complete or was damaged afterwards. Sizes are checked on every opening, the videos' hashes by
+`prepare`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.data.build import Progress, build, sha256
+from harness.data.dataset import Dataset, DatasetInfo
+from harness.data.scripted_digits import ScriptedDigits
+from harness.data.video import VideoError
+from harness.errors import UserError
+
+_CARD = "dataset.json"
+
+
+def directory(spec: ScriptedDigits, root: Path) -> Path:
+    """Where the dataset of `spec` lives: another spec or generator version is another directory."""
+    return Path(root) / f"{spec.name}-{spec.identity}"
+
+
+def prepare(
+    spec: ScriptedDigits, root: Path, *, workers: int | None = None, progress: Progress | None = None
+) -> DatasetInfo:
+    """Make the dataset unless it is there. Several processes may call it at once: one makes, the rest wait.
+
+    workers: processes, all of this process's cores by default; 1 works in this process. progress: called with
+    (stage, done, total), the stages being "waiting", "videos" and "cache".
+
+    Raises UserError where the disk is full, `root` cannot be written, or what is there is damaged.
+    """
+    target = directory(spec, root)
+    if not (target / _CARD).exists():
+        with _os_errors_named(target), _locked(target, progress or _silent):
+            if not (target / _CARD).exists():
+                _make(spec, target, workers or len(os.sched_getaffinity(0)), progress or _silent)
+    dataset = open_dataset(spec, root)
+    _check_videos(dataset)
+    return dataset.info
+
+
+def open_dataset(spec: ScriptedDigits, root: Path) -> Dataset:
+    """The prepared dataset, its frames mapped read-only.
+
+    Raises UserError where it is not prepared, or a file is missing or has another size than when it was made.
+    """
+    target = directory(spec, root)
+    if not (target / _CARD).exists():
+        raise UserError(f"{target}: this dataset is not prepared; run `harness data prepare` first")
+    info, class_table, sizes = _read_card(target)
+    for name, size in sizes.items():
+        _check_size(target, target / name, size)
+    return Dataset(info, _read_manifest(target), class_table, _map_frames(target))
+
+
+def verify(dataset: Dataset) -> None:
+    """Compare every file and every cached frame with the hashes taken when they were made.
+
+    Raises UserError for the first that differs.
+    """
+    _check_videos(dataset)
+    target = dataset.info.directory
+    frames_FHW3 = _map_frames(target)
+    columns = dataset.manifest[["video_id", "offset", "frames", "frames_sha256"]]
+    for video_id, offset, frames, expected in columns.itertuples(index=False):
+        if sha256(frames_FHW3[offset : offset + frames].data) != expected:
+            raise _damaged(target, target / "frames.npy", f"the frames of {video_id} have changed")
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """The progress of a caller who does not want to know."""
+
+
+def _make(spec: ScriptedDigits, target: Path, workers: int, progress: Progress) -> None:
+    """Build under a temporary name and rename. Only the holder of the lock is here, so leftovers are dead."""
+    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    for leftover in [*target.parent.glob(f".{target.name}.tmp-*"), target]:
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        temporary.mkdir()
+        card = build(spec, temporary, workers, progress)
+        (temporary / _CARD).write_text(json.dumps(card, indent=1))
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _locked(target: Path, progress: Progress) -> Iterator[None]:
+    """Hold the one lock on `target`; the kernel frees it when its holder dies, however it dies."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f".{target.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("waiting", 0, 1)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            progress("waiting", 1, 1)
+        yield
+
+
+@contextmanager
+def _os_errors_named(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except VideoError as error:
+        raise UserError(f"{error}; it was just written, so run again, which makes the dataset anew") from None
+    except OSError as error:
+        raise UserError(
+            f"{target}: the dataset could not be made: {error.strerror or error}; free some space there or "
+            "choose another, writable data directory, and run again (nothing half-made was left)"
+        ) from error
+
+
+def _damaged(target: Path, file: Path, what: str) -> UserError:
+    return UserError(f"{file}: {what}; delete {target} and run again, which makes it anew")
+
+
+def _read_card(target: Path) -> tuple[DatasetInfo, pd.DataFrame, dict[str, int]]:
+    """Info, class table and sizes of the other files."""
+    try:
+        card = json.loads((target / _CARD).read_text())
+        return DatasetInfo(**card["info"], directory=target), pd.DataFrame(card["classes"]), card["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(target, target / _CARD, f"is no dataset card of this version ({error})") from None
+
+
+def _read_manifest(target: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(target / "manifest.parquet")
+    except (OSError, ValueError) as error:
+        raise _damaged(target, target / "manifest.parquet", f"cannot be read ({error})") from None
+
+
+def _check_size(target: Path, file: Path, size: int) -> None:
+    try:
+        found = file.stat().st_size
+    except OSError as error:
+        raise _damaged(target, file, error.strerror or str(error)) from None
+    if found != size:
+        raise _damaged(target, file, f"has {found:,} bytes instead of {size:,}")
+
+
+def _map_frames(target: Path) -> NDArray[np.uint8]:
+    try:
+        # A plain array on the map: np.memmap's own indexing is several times slower.
+        return np.asarray(np.load(target / "frames.npy", mmap_mode="r"))
+    except ValueError as error:
+        raise _damaged(target, target / "frames.npy", f"is no array file ({error})") from None
+
+
+def _check_videos(dataset: Dataset) -> None:
+    """Compare every mp4 file with the hash taken when it was made (tens of MB: a fraction of a second)."""
+    target = dataset.info.directory
+    for path, expected in zip(dataset.manifest["path"], dataset.manifest["mp4_sha256"], strict=True):
+        try:
+            found = sha256((target / path).read_bytes())
+        except OSError as error:
+            raise _damaged(target, target / path, error.strerror or str(error)) from None
+        if found != expected:
+            raise _damaged(target, target / path, "is not the video that was made (its hash differs)")

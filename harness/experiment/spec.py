@@ -1,0 +1,264 @@
+"""What an experiment, a row, a profile and a trial are: typed, frozen, unknown keys refused.
+
+An experiment (one table of the paper, or a user's own) lists rows; a profile says on which dataset, at which
+scale and by which recipe they run. A row × a seed × a profile is a `Trial`. Names are the field's: T frames a
+snippet, U snippets a video, `interval` frames apart (method.md, "Vocabulary").
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+
+Stage = Literal["res2", "res3", "res4", "res5"]
+Position = Literal["I", "II", "III", "IV", "after"]
+Grouping = Literal["each", "interleaved", "all", "combinations"]
+STAGES: tuple[Stage, ...] = ("res2", "res3", "res4", "res5")
+
+
+class Frozen(BaseModel):
+    """Base of all declared things: immutable, and a key that nobody reads is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _fraction(value: Any) -> Any:
+    """Let a YAML file say `1/8`, as the paper does."""
+    if isinstance(value, str) and "/" in value:
+        return float(Fraction(value.replace(" ", "")))
+    return value
+
+
+Share = Annotated[float, BeforeValidator(_fraction), Field(gt=0, le=1)]
+
+
+class Aggregation(Frozen):
+    """The module across snippets, and where it stands in the network.
+
+    `options` are the module's own (`alpha` of DSA, `reduction` of SE, whatever a variant takes); in YAML they
+    are written beside the other keys and are checked by the module's signature. `None` means the module's default.
+    """
+
+    name: str = "average"
+    position: Position | None = None
+    beta: Share | None = None
+    stages: tuple[Stage, ...] | None = None
+    blocks: Literal["every_second", "all"] | tuple[PositiveInt, ...] = "every_second"
+    U: PositiveInt | None = None
+    options: dict[str, int | float | str | bool] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        own = {k: v for k, v in data.items() if k in cls.model_fields}
+        extra = {k: v for k, v in data.items() if k not in cls.model_fields}
+        return {**own, "options": {**own.get("options", {}), **extra}}
+
+
+class TrainSampling(Frozen):
+    """Snippets of a training video: U of T frames each."""
+
+    T: PositiveInt
+    U: PositiveInt
+
+
+class TestProtocol(Frozen):
+    """Views of a test video: U snippets in groups (`grouping`) × spatial crops (method.md, "Testing")."""
+
+    __test__ = False  # not a pytest class
+
+    U: PositiveInt
+    crops: Literal[1, 3] = 3
+    grouping: Grouping
+
+
+class Row(Frozen):
+    """One line of a table: what it changes against the experiment's `defaults`.
+
+    `paper` names the paper's row whose numbers stand beside it (default: the row's own name).
+    """
+
+    name: str = Field(min_length=1)
+    backbone: str
+    train: TrainSampling
+    test: TestProtocol
+    aggregation: Aggregation = Aggregation()
+    paper: str | None = None
+
+    @model_validator(mode="after")
+    def _snippets_agree(self) -> Row:
+        module_U = self.aggregation.U
+        if module_U is not None and module_U != self.train.U:
+            raise ValueError(
+                f"aggregation.U is {module_U} but train.U is {self.train.U}: a module sees the U it was built for"
+            )
+        if self.test.U < self.train.U:
+            raise ValueError(
+                f"test.U is {self.test.U}, below train.U {self.train.U}: no group of snippets can be formed"
+            )
+        if self.test.grouping == "interleaved" and self.test.U % self.train.U:
+            raise ValueError(
+                f"test.U {self.test.U} is no multiple of train.U {self.train.U}: "
+                f"interleaved groups of {self.train.U} snippets need one"
+            )
+        return self
+
+    @property
+    def paper_row(self) -> str:
+        return self.paper or self.name
+
+
+class Experiment(Frozen):
+    """A table: its rows, and which table of the paper it reproduces (`None`: a user's own)."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    title: str
+    rows: tuple[Row, ...] = Field(min_length=1)
+    paper_table: str | None = None
+    measure: Literal["accuracy", "cost"] = "accuracy"
+    columns: tuple[str, ...] = ("top1", "top5")
+    baseline: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _row_names(self) -> Experiment:
+        names = [row.name for row in self.rows]
+        twice = {n for n in names if names.count(n) > 1}
+        if twice:
+            raise ValueError(f"rows: the name {sorted(twice)[0]!r} stands twice")
+        if self.baseline is not None and self.baseline not in names:
+            raise ValueError(f"baseline: no row is called {self.baseline!r}; rows are {', '.join(names)}")
+        return self
+
+
+class Scale(Frozen):
+    """Size of the network and of its input; the paper's values are the defaults."""
+
+    width: PositiveInt = 64
+    stem_kernel: PositiveInt = 7
+    inflate: tuple[Stage, ...] = ("res4", "res5")
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    crop_px: PositiveInt = 224
+    interval: PositiveInt = 16
+
+
+class Recipe(Frozen):
+    """How a network is trained. Epochs and warm-up are counted in epochs; `lr` is the peak."""
+
+    optimizer: Literal["adamw", "sgd"]
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    schedule: Literal["one_cycle", "steps"]
+    warmup_epochs: float = Field(ge=0)
+    milestones: tuple[PositiveInt, ...] = ()
+    epochs: PositiveInt
+    batch_videos: PositiveInt
+    clip_norm: float = Field(gt=0)
+    horizontal_flip: bool
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Recipe:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} must be below epochs {self.epochs}")
+        if self.schedule == "steps" and not self.milestones:
+            raise ValueError("schedule 'steps' needs milestones, a list of epochs")
+        if any(m >= self.epochs for m in self.milestones):
+            raise ValueError(f"milestones {list(self.milestones)} must lie below epochs {self.epochs}")
+        return self
+
+
+class Numerics(Frozen):
+    """What decides the last bits: device, threads, precision; `version` is raised when code changes numbers."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: PositiveInt = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
+    version: PositiveInt = 1
+
+
+class Resources(Frozen):
+    """What Ray reserves for one trial, and how often a lost process is started again from its checkpoint."""
+
+    cpus: float = Field(default=1, gt=0)
+    gpus: float = Field(default=0, ge=0)
+    max_retries: int = Field(default=2, ge=0)
+
+
+class TestOverride(Frozen):
+    """A profile's smaller test protocol, in place of the rows' (the paper's)."""
+
+    __test__ = False
+
+    crops: Literal[1, 3]
+    clips: PositiveInt
+    snippets: PositiveInt
+    grouping: Grouping
+
+
+class Profile(Frozen):
+    """Dataset, scale and recipe under which experiments run."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    description: str
+    dataset: dict[str, Any]
+    scale: Scale = Scale()
+    recipe: Recipe
+    numerics: Numerics = Numerics()
+    resources: Resources = Resources()
+    test: TestOverride | None = None
+    seeds: PositiveInt = 3
+    cost_classes: PositiveInt | None = None
+    deviations: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _device_and_gpus(self) -> Profile:
+        if (self.numerics.device == "cuda") != (self.resources.gpus > 0):
+            raise ValueError(
+                f"numerics.device is {self.numerics.device!r} but resources.gpus is {self.resources.gpus:g}: "
+                "a cuda profile reserves a (share of a) GPU, a cpu profile none"
+            )
+        return self
+
+
+class Network(Frozen):
+    """The network of a trial, every default resolved, so that equal networks are equal data."""
+
+    backbone: str
+    aggregation: str
+    position: Position | None
+    beta: float
+    placement: dict[str, tuple[int, ...]]
+    options: dict[str, int | float | str | bool]
+    width: int
+    stem_kernel: int
+    inflate: tuple[Stage, ...]
+    dropout: float
+
+
+class Variant(Frozen):
+    """A module from a file outside the package: its text is part of the trial."""
+
+    file: str
+    source: str
+
+
+class Trial(Frozen):
+    """All that can change a trial's numbers, and nothing else: its hash (`harness.experiment.trial_id`) is its name."""
+
+    network: Network
+    dataset: dict[str, Any]
+    train: TrainSampling
+    test: TestProtocol
+    crop_px: int
+    interval: int
+    recipe: Recipe
+    numerics: Numerics
+    seed: int = Field(ge=0)
+    variant: Variant | None = None

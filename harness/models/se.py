@@ -1,0 +1,32 @@
+"""Squeeze-and-excitation inside one snippet: the control of table (h), which never looks across snippets.
+
+Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018; at DSA's places, reduction 16 (architectures.md §4).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from harness.errors import UserError
+from harness.models.registry import register_aggregation
+
+
+@register_aggregation("se", position="II", stages=("res3", "res4"))
+class SE(nn.Module):
+    """Pool over T, H, W of the snippet, C to C/reduction to C (with biases), sigmoid, scale."""
+
+    any_U = True  # noqa: N815 (U is the field's name)
+
+    def __init__(self, channels: int, U: int, *, reduction: int = 16) -> None:
+        super().__init__()
+        if isinstance(reduction, bool) or not isinstance(reduction, int) or reduction < 1:
+            raise UserError(f"reduction {reduction!r}: a whole number, 1 or more")
+        hidden = max(1, channels // reduction)
+        self.gate = nn.Sequential(
+            nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels), nn.Sigmoid()
+        )
+
+    def forward(self, x_NUCTHW: Tensor) -> Tensor:
+        """Same shape out."""
+        gate_NUC = self.gate(x_NUCTHW.mean((3, 4, 5)))
+        return x_NUCTHW * gate_NUC[..., None, None, None]

@@ -1,0 +1,117 @@
+"""The live table: what runs, what ended last, counts, a bar for the whole. Short even with 2,000 trials."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from harness.experiment.expand import Planned
+from harness.orchestrate.progress import Forecast, duration, label, top1_text
+from harness.trial.record import Record
+
+LAST_SHOWN = 6
+
+
+class LiveProgress:
+    """Redrawn four times a second by rich; a line that must stay is printed above the table."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self.forecast = Forecast(0)
+        self.running: dict[str, tuple[Planned, dict[str, Any]]] = {}
+        self.last: deque[tuple[Planned, Text]] = deque(maxlen=LAST_SHOWN)
+        self.counts = {"done": 0, "failed": 0, "settled": 0}
+        self.live = Live(
+            console=self.console,
+            get_renderable=self.render,
+            refresh_per_second=4,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def begin(self, todo: Sequence[Planned], settled: int) -> None:
+        self.forecast = Forecast(len(todo))
+        self.counts["settled"] = settled
+        self.live.start()
+
+    def started(self, planned: Planned) -> None:
+        self.running[planned.id] = (planned, {"state": "start"})
+
+    def reported(self, planned: Planned, report: dict[str, Any]) -> None:
+        self.forecast.report(planned.id, report)
+        previous = self.running.get(planned.id, (planned, {}))[1]
+        self.running[planned.id] = (planned, {**previous, **report, "told": time.monotonic()})
+
+    def retried(self, planned: Planned, times: int) -> None:
+        self.running[planned.id] = (planned, {"state": "again"})
+        self.say(f"{label(planned)}: its process was lost ({times}×); goes on from its checkpoint")
+
+    def done(self, planned: Planned, record: Record) -> None:
+        self._finish(planned, "done", Text(top1_text(record), style="green"))
+
+    def failed(self, planned: Planned, reason: str) -> None:
+        self._finish(planned, "failed", Text(f"failed: {reason}", style="bold red"))
+
+    def _finish(self, planned: Planned, state: str, text: Text) -> None:
+        self.counts[state] += 1
+        self.running.pop(planned.id, None)
+        self.forecast.finish(planned.id)
+        self.last.append((planned, text))
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False)
+
+    def end(self) -> None:
+        self.running.clear()
+        self.live.stop()
+
+    def render(self) -> RenderableType:
+        """The table, the last ended trials, the bar."""
+        return Group(self._table(), *map(self._ended, self.last), self._bar())
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("running", overflow="ellipsis", no_wrap=True, ratio=1)
+        for name in ("state", "epoch", "loss", "val top-1", "left"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for planned, report in list(self.running.values()):
+            table.add_row(label(planned), *_cells(report))
+        return table
+
+    def _ended(self, entry: tuple[Planned, Text]) -> Text:
+        planned, text = entry
+        line = Text("  ", overflow="ellipsis", no_wrap=True)
+        return line.append(f"{label(planned)}  ", style="dim").append_text(text)
+
+    def _bar(self) -> Table:
+        counts, forecast = self.counts, self.forecast
+        left = forecast.seconds_left
+        waiting = forecast.total - forecast.finished - len(self.running)
+        text = f"{forecast.finished}/{forecast.total}"
+        text += f", {counts['failed']} failed" if counts["failed"] else ""
+        text += f", {waiting} waiting" if waiting > 0 else ""
+        text += f", {counts['settled']} settled before" if counts["settled"] else ""
+        text += f"   {duration(time.monotonic() - forecast.started)} so far"
+        text += f", about {duration(left)} left" if left else ""
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(ProgressBar(total=1.0, completed=forecast.share, width=30), text)
+        return grid
+
+
+def _cells(report: dict[str, Any]) -> list[str]:
+    """state, epoch, loss, val top-1, time left, as text; a dash where nothing is known yet."""
+    epoch = f"{report['epoch']}/{report['epochs']}" if "epoch" in report else "–"
+    loss = f"{report['loss']:.3f}" if report.get("loss") is not None else "–"
+    val = f"{report['val_top1']:.1f} %" if report.get("val_top1") is not None else "–"
+    left = report.get("seconds_left")
+    told = report.get("told", 0.0)
+    remaining = "–" if left is None else duration(max(0.0, left - (time.monotonic() - told)))
+    return [str(report.get("state", "–")), epoch, loss, val, remaining]

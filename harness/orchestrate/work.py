@@ -1,0 +1,63 @@
+"""How much a trial computes, in multiply-adds: what makes the seconds of two trials comparable."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from harness.data import ScriptedDigits, dataset_spec, snippet_groups
+from harness.experiment.spec import Trial
+
+BACKWARD = 3.0  # forward and backward together, in forward passes
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Snippets that go through the network in one trial: forward and backward, and forward alone."""
+
+    train: float
+    test: float
+
+    @property
+    def forward_equivalents(self) -> float:
+        return BACKWARD * self.train + self.test
+
+
+def passes_of(trial: Trial) -> Passes | None:
+    """Counted from the declarations (nothing need be prepared); None where the dataset's size is unknown."""
+    spec = dataset_spec(trial.dataset)
+    if not isinstance(spec, ScriptedDigits):
+        return None
+    classes = len(spec.actors) * len(spec.scripts)
+    groups = snippet_groups(trial.test.U, trial.train.U, trial.test.grouping)
+    views = sum(len(group) for group in groups) * trial.test.crops
+    train = classes * spec.videos_per_class.train * trial.train.U * trial.recipe.epochs
+    validation = classes * spec.videos_per_class.val * trial.train.U * trial.recipe.epochs
+    return Passes(train, classes * spec.videos_per_class.test * views + validation)
+
+
+def work_of(trial: Trial) -> float | None:
+    """Multiply-adds of a whole trial; None where the dataset's size is unknown."""
+    passes = passes_of(trial)
+    if passes is None:
+        return None
+    return passes.forward_equivalents * _macs_per_snippet(
+        trial.model_copy(update={"seed": 0}).model_dump_json()
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _macs_per_snippet(trial_json: str) -> float:
+    from harness.cost import model_cost
+    from harness.trial.build import build_model
+
+    trial = Trial.model_validate_json(trial_json)
+    model = build_model(trial, num_classes=classes_of(trial))
+    counted = model_cost(model, T=trial.train.T, U=trial.train.U, crop_px=trial.crop_px)
+    return counted.macs / trial.train.U
+
+
+def classes_of(trial: Trial) -> int:
+    """Classes of the declared dataset; 200 for an unknown one (the head is a vanishing part of the work)."""
+    spec = dataset_spec(trial.dataset)
+    return len(spec.actors) * len(spec.scripts) if isinstance(spec, ScriptedDigits) else 200

@@ -1,0 +1,24 @@
+"""Tables as data and their renderers, figures, and the cost table.
+
+from harness.reports import build_table, cost_table, print_table, write_figures, write_tables
+"""
+
+from harness.reports.build import build_table
+from harness.reports.cost_table import cost_table
+from harness.reports.figures import write_figures
+from harness.reports.render_terminal import print_table
+from harness.reports.table import Cell, Column, Line, Table
+from harness.reports.write import reports_root, write_tables
+
+__all__ = [
+    "Cell",
+    "Column",
+    "Line",
+    "Table",
+    "build_table",
+    "cost_table",
+    "print_table",
+    "reports_root",
+    "write_figures",
+    "write_tables",
+]

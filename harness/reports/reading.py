@@ -1,0 +1,75 @@
+"""The sentence under a table, made from statistics of the records and never by hand."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.experiment.paper import PaperTable
+from harness.reports.evidence import Evidence, RowEvidence
+from harness.results import Store
+from harness.statistics.order import Story, reading, tell
+from harness.trial.evaluate import scores_from_predictions
+
+Bools = NDArray[np.bool_]
+
+
+@lru_cache(maxsize=4096)
+def right_videos(root: str, trial_id: str) -> tuple[tuple[str, ...], Bools]:
+    """Video ids in sorted order and whether the trial answered each rightly (mean over view groups).
+
+    Raises UserError where the store at `root` has no readable predictions of this trial.
+    """
+    scores_VGK, labels, videos = scores_from_predictions(Store(Path(root)).predictions(trial_id))
+    order = np.argsort(np.asarray(videos, dtype=str))
+    right = scores_VGK.mean(1).argmax(1) == labels
+    return tuple(videos[i] for i in order), right[order]
+
+
+def answers(row: RowEvidence) -> Bools:
+    """(seeds, videos) right or wrong of a row's records, seeds and videos in ascending order."""
+    return np.stack(
+        [right_videos(root, i)[1] for root, i in zip(row.done["root"], row.done["id"], strict=True)]
+    )
+
+
+def story_of(evidence: Evidence, paper: PaperTable | None) -> Story | None:
+    """Every fact about the order of a table's rows; None where no row has a record."""
+    rows = [row for row in evidence.rows if len(row.done)]
+    if not rows:
+        return None
+    printed = paper.values("top1") if paper is not None else {}
+    return tell(
+        {row.row.name: printed.get(row.row.paper_row) for row in evidence.rows},
+        {row.row.name: answers(row) for row in rows},
+        {row.row.name: row.seeds for row in rows},
+        paper.test_videos if paper is not None and paper.test_videos else 5000,
+    )
+
+
+def reading_of(story: Story | None) -> str:
+    """One or two sentences: pairs resolved, pairs that point as in the paper, tau, the paper's own limits."""
+    return "" if story is None else reading(story)
+
+
+def resolved_note(story: Story | None) -> tuple[str, ...]:
+    """The resolved pairs by name and size, the largest first."""
+    if story is None or not story.resolved["resolved"].any():
+        return ()
+    pairs = story.resolved[story.resolved["resolved"]]
+    order = pairs["difference"].abs().sort_values(ascending=False).index
+    texts = [_pair(*pairs.loc[i, ["row_a", "row_b", "difference", "low", "high"]]) for i in order]
+    after_holm = int((story.resolved["p_adjusted"] < 0.05).sum())
+    return (
+        "Resolved pairs, points of top-1 with the paired 95 % interval "
+        f"({after_holm} of {len(texts)} also after Holm's correction over the table): {'; '.join(texts)}.",
+    )
+
+
+def _pair(a: str, b: str, difference: float, low: float, high: float) -> str:
+    if difference < 0:
+        a, b, difference, low, high = b, a, -difference, -high, -low
+    return f"{a} over {b} by {difference:.1f} ({low:.1f} to {high:.1f})"

@@ -1,0 +1,96 @@
+"""A table for the terminal (rich): columns that do not fit are left out, least wanted first, and named."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from harness.reports.table import Cell, Column, Table
+
+GAP = 2  # between two columns: one of padding, one that the box draws
+STYLES = {"ours": "", "config": "", "paper": "dim italic"}
+
+
+class TerminalTable:
+    """`console.print(TerminalTable(table))`: results, then cost, then what there is to say about them."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table, width = self.table, options.max_width
+        yield Text(table.title, style="bold")
+        yield Text(table.caption, style="dim")
+        left_out: list[str] = []
+        for columns in table.panels():
+            kept = fitting(table, columns, width)
+            left_out += [_name(c) for c in columns if c not in kept]
+            yield _grid(table, kept)
+        if table.reading:
+            yield Text.assemble(("Reading. ", "bold"), table.reading)
+        yield from (Padding(Text(f"· {note}", style="dim"), (0, 0, 0, 1)) for note in table.notes)
+        if table.signature:
+            yield Text(f"Signature: {table.signature}", style="dim")
+        if left_out:
+            yield Text(f"Left out for want of room: {', '.join(dict.fromkeys(left_out))}.", style="dim")
+
+
+def print_table(table: Table, console: Console | None = None) -> None:
+    """Print to the console, by default stdout, 120 columns wide where it is no terminal."""
+    own = console or Console()
+    own.print(TerminalTable(table), width=own.width if own.is_terminal else max(own.width, 120))
+
+
+def fitting(table: Table, columns: tuple[Column, ...], width: int) -> tuple[Column, ...]:
+    """The columns that fit in `width` characters; the smallest `keep` leaves first, from the right."""
+    kept = list(columns)
+    while len(kept) > 1 and _width(table, tuple(kept)) > width:
+        kept.remove(min(reversed(kept), key=lambda c: c.keep))
+    return tuple(kept)
+
+
+def _width(table: Table, columns: tuple[Column, ...]) -> int:
+    widths = [
+        max(
+            len(text)
+            for text in (*header.plain.split("\n"), *(line.cells[c.key].text for line in table.rows))
+        )
+        for header, c in zip(_headers(columns), columns, strict=True)
+    ]
+    return sum(width + GAP for width in widths)
+
+
+def _headers(columns: tuple[Column, ...]) -> list[Text]:
+    """Two lines each: whose number (named once a group, the paper always), and which."""
+    whose = ["paper" if c.source == "paper" else c.group.split(",")[0] for c in columns]
+    first = [name if name == "paper" or name not in whose[:i] else "" for i, name in enumerate(whose)]
+    return [
+        Text(f"{name}\n{c.short or c.header}", style=STYLES[c.source] or "bold")
+        for name, c in zip(first, columns, strict=True)
+    ]
+
+
+def _name(column: Column) -> str:
+    return f"{column.group}: {column.header}" if column.group else column.header
+
+
+def _grid(table: Table, columns: tuple[Column, ...]) -> RichTable:
+    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0), show_edge=False)
+    for header, column in zip(_headers(columns), columns, strict=True):
+        justify: Literal["left", "right"] = "left" if column.source == "config" else "right"
+        grid.add_column(header, justify=justify, no_wrap=True, style=STYLES[column.source])
+    for line in table.rows:
+        grid.add_row(*(_text(line.cells[c.key]) for c in columns))
+    return grid
+
+
+def _text(cell: Cell) -> Text:
+    style = "dim" if cell.why_empty is not None else STYLES[cell.source]
+    if cell.text.startswith("failed"):
+        style = "red"
+    return Text(cell.text, style=style)

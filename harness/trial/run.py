@@ -1,0 +1,209 @@
+"""One trial: build, fit, test, measure, record.
+
+    record = run_trial(trial)
+
+The same function serves the command line, Ray, a debugger and a test.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness import data
+from harness.cost import CONVENTION, latency_and_memory, model_cost
+from harness.experiment.identity import trial_id
+from harness.experiment.spec import TestProtocol, Trial
+from harness.models import VideoModel
+from harness.trial.build import build_model
+from harness.trial.evaluate import predictions_frame, score_metrics, top_k_accuracy, video_scores
+from harness.trial.fit import Fit, InputTransform, Report, TrialFailed
+from harness.trial.provenance import cpu_seconds, provenance
+from harness.trial.record import Record
+from harness.trial.seeding import seed_everything, seed_for, set_numerics
+
+TEST_BATCH_VIDEOS = 16
+
+
+@dataclass
+class _Bench:
+    """The pieces of one trial on its device."""
+
+    trial: Trial
+    dataset: data.Dataset
+    model: VideoModel
+    transform: InputTransform
+
+    def scores(self, split: str, protocol: TestProtocol) -> np.ndarray:
+        """(V, G, K) scores of a split's videos under a protocol."""
+        trial, videos = self.trial, self.dataset.split(split)
+        groups = data.snippet_groups(protocol.U, trial.train.U, protocol.grouping)
+        batches = data.TestBatches(
+            videos,
+            trial.train.T,
+            protocol.U,
+            trial.interval,
+            trial.crop_px,
+            protocol.crops,
+            TEST_BATCH_VIDEOS,
+        )
+        return video_scores(
+            self.model, batches, groups, protocol, len(videos), self.transform, trial.numerics
+        )
+
+    def validate(self) -> float:
+        """Top-1 on val by one view (U snippets, the centre crop): the learning curve, and what recipes are chosen by."""
+        scores_VGK = self.scores("val", TestProtocol(U=self.trial.train.U, crops=1, grouping="all"))
+        return top_k_accuracy(scores_VGK.mean(1), self.dataset.split("val").labels, 1)
+
+
+def _bench(trial: Trial, data_root: Path | None) -> _Bench:
+    set_numerics(trial.numerics)
+    device = trial.numerics.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TrialFailed(
+            "the profile asks for a GPU (numerics.device: cuda), and torch sees none on this machine"
+        )
+    dataset = data.open_dataset(data.dataset_spec(trial.dataset), data_root or data.data_root())
+    seed_everything(trial.seed, "init")
+    model = build_model(trial, dataset.info.num_classes).to(device).to(memory_format=torch.channels_last_3d)
+    transform = InputTransform(trial.recipe.mean, trial.recipe.std, device)
+    return _Bench(trial, dataset, model, transform)
+
+
+def _fit(bench: _Bench, checkpoint_dir: Path | None, report: Report | None) -> list[dict[str, float]]:
+    trial = bench.trial
+    batches = data.TrainBatches(
+        bench.dataset.split("train"),
+        trial.train.T,
+        trial.train.U,
+        trial.interval,
+        trial.crop_px,
+        trial.recipe.batch_videos,
+        seed_for(trial.seed, "data"),
+        horizontal_flip=trial.recipe.horizontal_flip,
+    )
+    seed_everything(trial.seed, "train")
+    fit = Fit(
+        model=bench.model,
+        batches=batches,
+        recipe=trial.recipe,
+        numerics=trial.numerics,
+        transform=bench.transform,
+        validate=bench.validate,
+        trial=trial_id(trial),
+        checkpoint_dir=checkpoint_dir,
+        report=report,
+    )
+    return fit.run()
+
+
+def _cost(bench: _Bench, curve: list[dict[str, float]]) -> dict[str, float]:
+    """Params and MACs of one view at the trial's own input, and what they took on this machine."""
+    trial, protocol = bench.trial, bench.trial.test
+    groups = data.snippet_groups(protocol.U, trial.train.U, protocol.grouping)
+    U = len(groups[0])
+    counted = model_cost(
+        build_model(trial, bench.dataset.info.num_classes), T=trial.train.T, U=U, crop_px=trial.crop_px
+    )
+    x_NUCTHW = torch.zeros(1, U, 3, trial.train.T, trial.crop_px, trial.crop_px, device=trial.numerics.device)
+    measured = latency_and_memory(bench.model, x_NUCTHW)
+    views = len(groups) * protocol.crops
+    return {
+        "params": counted.params,
+        "macs_per_view": counted.macs,
+        "views": views,
+        "macs_inference": counted.macs * views,
+        "latency_ms": 1000 * measured.latency_s,
+        "peak_memory_mb": measured.peak_memory_bytes / 2**20,
+        "train_videos_per_s": float(np.median([epoch["train_videos_per_s"] for epoch in curve])),
+    }
+
+
+def run_trial(
+    trial: Trial,
+    *,
+    checkpoint_dir: Path | None = None,
+    data_root: Path | None = None,
+    report: Report | None = None,
+) -> Record:
+    """Run one trial from start (or its checkpoint) to end.
+
+    `report` is told after every epoch: state, epoch, epochs, loss, val_top1, seconds_left. Raises TrialFailed
+    where the trial itself is at fault, UserError where the dataset is not there, and whatever the module raises.
+    """
+    import pandas as pd
+
+    started, cpu_started = time.perf_counter(), cpu_seconds()
+    bench = _bench(trial, data_root)
+    curve = _fit(bench, checkpoint_dir, report)
+    if report is not None:
+        report({"state": "test", "epoch": len(curve), "epochs": len(curve), "seconds_left": 0.0})
+    split = bench.dataset.split("test")
+    scores_VGK = bench.scores("test", trial.test)
+    if not np.isfinite(scores_VGK).all():
+        raise TrialFailed("diverged: a test score is not a number")
+    factors = data.factor_accuracies(scores_VGK.mean(1), split.table, bench.dataset.class_table)
+    return Record(
+        trial=trial,
+        status="done",
+        metrics={
+            **score_metrics(scores_VGK, split.labels),
+            **{f"factor_{name}": value for name, value in factors.items()},
+            "val_top1": curve[-1]["val_top1"],
+        },
+        curve=pd.DataFrame(curve),
+        predictions=predictions_frame(scores_VGK, split.labels, split.video_ids),
+        cost=_cost(bench, curve),
+        provenance=_provenance(bench, started, cpu_started),
+    )
+
+
+def _provenance(bench: _Bench, started: float, cpu_started: float) -> dict[str, Any]:
+    info = bench.dataset.info
+    return {
+        **provenance(bench.trial.numerics),
+        "dataset_manifest": info.manifest_hash,
+        "order_blind_ceiling": info.order_blind_ceiling,
+        "macs_convention": CONVENTION,
+        "wall_seconds": time.perf_counter() - started,
+        "cpu_seconds": cpu_seconds() - cpu_started,
+    }
+
+
+def failed_record(trial: Trial, error: BaseException) -> Record:
+    """The row of a trial that raised: its reason in one line, and the traceback for whoever mends it."""
+    return Record(
+        trial=trial,
+        status="failed",
+        reason=failure_reason(error),
+        traceback="".join(traceback.format_exception(error)),
+        provenance=provenance(trial.numerics.model_copy(update={"device": "cpu"})),
+    )
+
+
+def failure_reason(error: BaseException) -> str:
+    """One line that a table cell can show."""
+    if isinstance(error, TrialFailed):
+        return str(error)
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return f"out of memory: {_first_line(error)}"
+    return f"{type(error).__name__}: {_first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0][:300]
+
+
+def run_trial_safely(trial: Trial, **options: Any) -> Record:
+    """`run_trial`, with the trial's own exceptions turned into a failed record."""
+    try:
+        return run_trial(trial, **options)
+    except Exception as error:
+        return failed_record(trial, error)

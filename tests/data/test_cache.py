@@ -1,0 +1,240 @@
+"""Making and opening the dataset: whole or not at all, once, the same every time, and damage is named."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.data import Dataset, ScriptedDigits, open_dataset, prepare, read_frames, verify
+from harness.data.cache import directory
+from harness.data.render import render_video
+from harness.data.scripted_digits import video_keys
+from harness.errors import UserError
+
+
+def test_manifest_and_info(tiny: Dataset, tiny_spec: ScriptedDigits) -> None:
+    info, manifest = tiny.info, tiny.manifest
+    assert info.counts == {"train": 20, "val": 10, "test": 10}
+    assert (info.num_classes, info.frame_width, info.frame_height, info.fps) == (10, 32, 24, 16)
+    assert info.order_blind_ceiling == pytest.approx(0.6)
+    assert tiny.factor_names == ("appearance", "motion", "order", "position")
+    assert manifest["video_id"].is_unique and manifest["mp4_sha256"].is_unique
+    assert info.bytes == sum(
+        f.stat().st_size for f in info.directory.rglob("*") if f.suffix in (".mp4", ".npy")
+    )
+    assert manifest["path"].map(lambda path: (info.directory / path).is_file()).all()
+
+
+def test_the_cache_is_what_the_reader_reads(tiny: Dataset) -> None:
+    split = tiny.split("val")
+    for i in (0, 9):
+        path = tiny.info.directory / split.table["path"][i]
+        assert np.array_equal(split.frames(i), read_frames(path))
+
+
+def test_the_videos_show_what_was_drawn(tiny: Dataset, tiny_spec: ScriptedDigits) -> None:
+    drawn_LHW3 = render_video(tiny_spec, video_keys(tiny_spec)[0])
+    cached_LHW3 = tiny.split("train").frames(0)
+    assert cached_LHW3.shape == drawn_LHW3.shape
+    assert np.abs(cached_LHW3.astype(int) - drawn_LHW3).mean() < 8  # crf 20 and halved colour planes
+
+
+def test_the_cache_is_read_only(tiny: Dataset) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        tiny.split("train").frames(0)[0] = 0
+
+
+def test_made_again_by_two_workers_it_is_the_same_to_the_byte(
+    tiny: Dataset, tiny_spec: ScriptedDigits, tmp_path: Path
+) -> None:
+    again = prepare(tiny_spec, tmp_path, workers=2)
+    assert again.manifest_hash == tiny.info.manifest_hash
+    hashes = ["mp4_sha256", "frames_sha256", "drawn_sha256"]
+    assert open_dataset(tiny_spec, tmp_path).manifest[hashes].equals(tiny.manifest[hashes])
+    assert (again.directory / "frames.npy").read_bytes() == (tiny.info.directory / "frames.npy").read_bytes()
+
+
+def test_a_second_call_makes_nothing(tiny_spec: ScriptedDigits, tiny_root: Path) -> None:
+    stages = []
+    before = directory(tiny_spec, tiny_root).stat().st_mtime_ns
+    prepare(tiny_spec, tiny_root, progress=lambda *stage: stages.append(stage))
+    assert stages == [] and directory(tiny_spec, tiny_root).stat().st_mtime_ns == before
+
+
+def test_progress_counts_both_stages(tiny_spec: ScriptedDigits, tmp_path: Path) -> None:
+    stages = []
+    prepare(tiny_spec, tmp_path, workers=1, progress=lambda *stage: stages.append(stage))
+    assert stages == [(stage, done, 40) for stage in ("videos", "cache") for done in range(41)]
+
+
+def test_another_spec_is_another_directory(tiny_spec: ScriptedDigits, tiny_root: Path) -> None:
+    other = tiny_spec.model_copy(update={"seed": 1})
+    with pytest.raises(UserError, match="not prepared"):
+        open_dataset(other, tiny_root)
+
+
+def _make_between(spec: ScriptedDigits, root: Path, start: object, stages: object) -> None:
+    start.wait()
+    prepare(spec, root, workers=1, progress=lambda stage, done, total: stages.put((os.getpid(), stage)))
+
+
+def test_two_makers_at_once_make_one(tiny_spec: ScriptedDigits, tiny: Dataset, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start, stages = context.Barrier(2), context.Queue()
+    makers = [
+        context.Process(target=_make_between, args=(tiny_spec, tmp_path, start, stages)) for _ in range(2)
+    ]
+    for maker in makers:
+        maker.start()
+    seen = {
+        stages.get(timeout=60) for _ in range(82 + 2)
+    }  # all of the one who makes, two of the one who waits
+    for maker in makers:
+        maker.join(60)
+        assert maker.exitcode == 0
+    stages_of = [{stage for pid, stage in seen if pid == maker.pid} for maker in makers]
+    assert sorted(stages_of, key=len) == [{"waiting"}, {"videos", "cache"}]
+    assert open_dataset(tiny_spec, tmp_path).info.manifest_hash == tiny.info.manifest_hash
+
+
+def _make_with_workers(spec: ScriptedDigits, root: Path) -> None:
+    prepare(spec, root, workers=2)
+
+
+def test_a_maker_killed_midway_leaves_nothing_that_is_used(
+    tiny_spec: ScriptedDigits, tiny: Dataset, tmp_path: Path
+) -> None:
+    maker = multiprocessing.get_context("spawn").Process(
+        target=_make_with_workers, args=(tiny_spec, tmp_path)
+    )
+    maker.start()
+    _wait_until(lambda: any(tmp_path.glob(".*.tmp-*/videos/*.mp4")))
+    workers = _children(maker.pid)
+    os.kill(maker.pid, signal.SIGKILL)
+    maker.join()
+    assert not directory(tiny_spec, tmp_path).exists()
+    _wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert prepare(tiny_spec, tmp_path, workers=1).manifest_hash == tiny.info.manifest_hash
+    assert not list(tmp_path.glob(".*.tmp-*"))
+
+
+def _children(pid: int | None) -> list[int]:
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True
+    )
+    return [int(child) for child in listed.stdout.split()]
+
+
+def _wait_until(condition: object, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.005)
+
+
+def test_a_directory_without_its_card_is_made_anew(tiny_spec: ScriptedDigits, spoilable: Path) -> None:
+    target = directory(tiny_spec, spoilable)
+    (target / "dataset.json").unlink()
+    (target / "frames.npy").write_bytes(b"half")
+    prepare(tiny_spec, spoilable, workers=1)
+    verify(open_dataset(tiny_spec, spoilable))
+
+
+def _truncate(file: Path) -> None:
+    os.truncate(file, file.stat().st_size - 1)
+
+
+def _overwrite(file: Path) -> None:
+    """Other content, same size."""
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+@pytest.mark.parametrize("spoil", [_truncate, _overwrite, Path.unlink])
+@pytest.mark.parametrize("name", ["frames.npy", "manifest.parquet", "videos/val_4_sR_000.mp4"])
+def test_damage_is_named_with_its_remedy(
+    tiny_spec: ScriptedDigits, spoilable: Path, name: str, spoil: object
+) -> None:
+    target = directory(tiny_spec, spoilable)
+    spoil(target / name)
+    with pytest.raises(UserError) as error:
+        prepare(tiny_spec, spoilable)
+    assert str(target / name) in str(error.value)
+    assert f"delete {target} and run again" in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"info": {"name": 1}}'])
+def test_a_broken_card_is_named(tiny_spec: ScriptedDigits, spoilable: Path, content: str) -> None:
+    (directory(tiny_spec, spoilable) / "dataset.json").write_text(content)
+    with pytest.raises(UserError, match=r"dataset\.json: is no dataset card"):
+        open_dataset(tiny_spec, spoilable)
+
+
+def test_verify_finds_a_changed_pixel(tiny_spec: ScriptedDigits, spoilable: Path) -> None:
+    verify(open_dataset(tiny_spec, spoilable))
+    with (directory(tiny_spec, spoilable) / "frames.npy").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last[0] ^ 1]))
+    with pytest.raises(UserError, match=r"frames of test_4_sR_000 have changed; delete"):
+        verify(open_dataset(tiny_spec, spoilable))
+
+
+def test_a_video_spoilt_before_the_cache_is_named(tiny_spec: ScriptedDigits, tmp_path: Path) -> None:
+    def spoil(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("cache", 0):
+            _overwrite(next(tmp_path.glob(".*.tmp-*/videos/train_0_UR_001.mp4")))
+
+    with pytest.raises(UserError, match=r"train_0_UR_001\.mp4: .*run again"):
+        prepare(tiny_spec, tmp_path, workers=1, progress=spoil)
+    assert [f.suffix for f in tmp_path.iterdir()] == [".lock"]
+
+
+def test_an_interrupt_leaves_nothing_half_made(tiny_spec: ScriptedDigits, tmp_path: Path) -> None:
+    def interrupt(stage: str, done: int, total: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tiny_spec, tmp_path, workers=1, progress=interrupt)
+    assert [f.suffix for f in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_root_that_cannot_be_written_is_named(tiny_spec: ScriptedDigits, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"file/scripted_digits-.*could not be made.*writable data directory"):
+        prepare(tiny_spec, tmp_path / "file", workers=1)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB: room for the videos, not for the cache."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", tmp_path], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield tmp_path
+    subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_full_disk_is_named_and_left_clean(tiny_spec: ScriptedDigits, small_disk: Path) -> None:
+    with pytest.raises(UserError, match=r"No space left on device.*free some space"):
+        prepare(tiny_spec, small_disk, workers=2)
+    assert [f.suffix for f in small_disk.iterdir()] == [".lock"]
+
+
+def test_the_card_keeps_the_spec(tiny: Dataset, tiny_spec: ScriptedDigits) -> None:
+    card = json.loads((tiny.info.directory / "dataset.json").read_text())
+    assert ScriptedDigits(**card["spec"]) == tiny_spec
+    assert pd.DataFrame(card["classes"]).equals(tiny.class_table)

@@ -1,0 +1,86 @@
+"""Trials that cost nothing, chosen by their seed, for the executors' tests.
+
+What happens to a trial is real: it raises, or its process is killed. Where `HARNESS_FAKE_DIR` is set, every
+start is a line of its `log.txt`: seed, process id, the epoch it went on from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.experiment.expand import Planned, plan_trials
+from harness.experiment.load import load_experiment, load_profile
+from harness.experiment.spec import Profile, Trial
+from harness.trial.record import Record
+from tests.factories import make_failed_record, make_record
+
+RUN = "tests.orchestrate.fakes:run"
+EPOCHS = 4
+OK, RAISES, KILLED_ONCE, KILLED_ALWAYS, SLOW, ESCAPES = 0, 1, 2, 3, 4, 5
+
+
+def plan(*seeds: int) -> list[Planned]:
+    """One trial a seed: the DSA row of table (a)."""
+    trials = plan_trials(load_experiment("ablation_a"), load_profile("embedded"), seeds)
+    return [p for p in trials if p.row.startswith("DSA")]
+
+
+def profile(max_retries: int = 1) -> Profile:
+    """The embedded profile; a lost process is tried again once."""
+    embedded = load_profile("embedded")
+    resources = embedded.resources.model_copy(update={"max_retries": max_retries})
+    return embedded.model_copy(update={"resources": resources})
+
+
+def run(trial: Trial, *, checkpoint_dir: Path, data_root: Path, report: Any) -> Record:
+    """Four epochs with a checkpoint each. The curve is the whole history, so a bad resume shows."""
+    kind = trial.seed % 10
+    history = _history(checkpoint_dir)
+    _log(f"seed={trial.seed} pid={os.getpid()} from={len(history)}")
+    if kind == ESCAPES:
+        raise ImportError("the code of the trial cannot be imported")
+    for epoch in range(len(history) + 1, EPOCHS + 1):
+        time.sleep(0.6 if kind == SLOW else 0.01)
+        history.append({"epoch": epoch, "loss": 1.0 / epoch, "seconds": 0.01})
+        _save(checkpoint_dir, history)
+        report({"state": "train", "epoch": epoch, "epochs": EPOCHS, "loss": 1.0 / epoch, "val_top1": 50.0})
+        if kind == KILLED_ALWAYS or (kind == KILLED_ONCE and epoch == 2):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == RAISES:
+            return make_failed_record(trial, "RuntimeError: the module raises")
+    return dataclasses.replace(make_record(trial), curve=pd.DataFrame(history))
+
+
+def starts(folder: Path) -> list[dict[str, int]]:
+    """The lines of `log.txt`."""
+    path = folder / "log.txt"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [{key: int(value) for key, value in (part.split("=") for part in line.split())} for line in lines]
+
+
+def _history(checkpoint_dir: Path) -> list[dict[str, float]]:
+    last = checkpoint_dir / "last.json"
+    found: list[dict[str, float]] = json.loads(last.read_text()) if last.exists() else []
+    return found
+
+
+def _save(checkpoint_dir: Path, history: list[dict[str, float]]) -> None:
+    checkpoint_dir.mkdir(parents=True, exist_ok=True)
+    temporary = checkpoint_dir / "last.tmp"
+    temporary.write_text(json.dumps(history))
+    temporary.replace(checkpoint_dir / "last.json")
+
+
+def _log(text: str) -> None:
+    folder = os.environ.get("HARNESS_FAKE_DIR")
+    if folder:
+        with (Path(folder) / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(text + "\n")

@@ -1,0 +1,60 @@
+"""The live table, drawn on a recording console."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from harness.orchestrate.live import LAST_SHOWN, LiveProgress
+from tests.factories import make_record
+from tests.orchestrate import fakes
+
+
+def _screen(progress: LiveProgress) -> list[str]:
+    console = Console(record=True, width=110, file=io.StringIO())
+    console.print(progress.render())
+    return console.export_text().splitlines()
+
+
+def _progress(trials: int) -> LiveProgress:
+    progress = LiveProgress(Console(quiet=True))
+    progress.begin(fakes.plan(*range(trials)), settled=3)
+    return progress
+
+
+def test_a_running_trial_shows_state_epoch_loss_accuracy_and_time_left() -> None:
+    progress, planned = _progress(4), fakes.plan(0)[0]
+    progress.started(planned)
+    progress.reported(
+        planned,
+        {"state": "train", "epoch": 2, "epochs": 10, "loss": 1.25, "val_top1": 45.6, "seconds_left": 300.0},
+    )
+    line = next(line for line in _screen(progress) if "seed 0" in line)
+    assert line.split()[-7:] == ["train", "2/10", "1.250", "45.6", "%", "5", "min"]
+    progress.end()
+
+
+def test_the_table_stays_short_with_hundreds_of_trials() -> None:
+    progress = _progress(200)
+    for planned in fakes.plan(*range(100)):
+        progress.started(planned)
+        progress.done(planned, make_record(planned))
+    progress.failed(fakes.plan(100)[0], "diverged")
+    screen = _screen(progress)
+    assert len(screen) <= LAST_SHOWN + 3
+    assert "101/200, 1 failed, 99 waiting, 3 settled before" in screen[-1]
+    assert any("failed: diverged" in line for line in screen)
+    progress.end()
+
+
+def test_time_left_is_the_unfinished_share_of_what_passed() -> None:
+    progress = _progress(4)
+    assert progress.forecast.seconds_left is None
+    progress.forecast.started -= 60.0
+    progress.done(fakes.plan(0)[0], make_record(fakes.plan(0)[0]))
+    progress.reported(fakes.plan(1)[0], {"epoch": 5, "epochs": 5})
+    left = progress.forecast.seconds_left
+    assert left is not None
+    assert abs(left - 60.0) < 1.0  # half is done after 60 s
+    progress.end()

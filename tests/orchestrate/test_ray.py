@@ -1,0 +1,149 @@
+"""The Ray executor under kill -9, exceptions and Ctrl-C. Few Ray starts: each costs about ten seconds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.errors import UserError
+from harness.experiment.load import ROOT
+from harness.results import Store
+from tests.orchestrate import fakes
+from tests.orchestrate.driver import drive
+
+pytestmark = pytest.mark.slow
+WAIT = 120
+
+
+def _driver(root: Path, *seeds: int) -> subprocess.Popen[str]:
+    """A driver in a process group of its own, as a terminal would give it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.orchestrate.driver", str(root / "store"), *map(str, seeds)],
+        cwd=ROOT,
+        env={**os.environ, "HARNESS_FAKE_DIR": str(root), "HOME": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int, str, str]]:
+    """One run of a good, a raising, a once killed, an always killed and an escaping trial."""
+    root = tmp_path_factory.mktemp("mixed")
+    process = _driver(root, fakes.OK, fakes.RAISES, fakes.KILLED_ONCE, fakes.KILLED_ALWAYS, fakes.ESCAPES)
+    out, err = process.communicate(timeout=WAIT)
+    yield root, process.returncode, out, err
+
+
+def _id(seed: int) -> str:
+    return fakes.plan(seed)[0].id
+
+
+def test_good_trials_are_done_and_bad_ones_failed_with_their_reason(
+    mixed: tuple[Path, int, str, str],
+) -> None:
+    root, code, _, _ = mixed
+    store = Store(root / "store")
+    assert code == 1
+    assert store.done() == {_id(fakes.OK), _id(fakes.KILLED_ONCE)}
+    assert store.failed() == {
+        _id(fakes.RAISES): "RuntimeError: the module raises",
+        _id(fakes.KILLED_ALWAYS): "its process was lost 2 times (killed, or out of memory)",
+        _id(fakes.ESCAPES): "ImportError: the code of the trial cannot be imported",
+    }
+
+
+def test_only_lost_processes_are_tried_again(mixed: tuple[Path, int, str, str]) -> None:
+    tried = pd.DataFrame(fakes.starts(mixed[0])).groupby("seed").size().to_dict()
+    assert tried == {
+        fakes.OK: 1, fakes.RAISES: 1, fakes.KILLED_ONCE: 2, fakes.KILLED_ALWAYS: 2, fakes.ESCAPES: 1
+    }  # fmt: skip
+
+
+def test_a_killed_trial_goes_on_from_its_checkpoint_to_the_same_numbers(
+    mixed: tuple[Path, int, str, str],
+) -> None:
+    root = mixed[0]
+    froms = [start["from"] for start in fakes.starts(root) if start["seed"] == fakes.KILLED_ONCE]
+    assert froms == [0, 2]
+    record = Store(root / "store").record(_id(fakes.KILLED_ONCE))
+    assert record.provenance["retries"] == 1
+    assert record.curve["epoch"].tolist() == [1, 2, 3, 4]
+
+
+def test_settled_trials_leave_no_checkpoint_but_lost_ones_do(mixed: tuple[Path, int, str, str]) -> None:
+    left = {path.name for path in (mixed[0] / "store" / "checkpoints").iterdir()}
+    assert left == {_id(fakes.KILLED_ALWAYS)}
+
+
+def test_the_screen_shows_our_lines_and_no_chatter(mixed: tuple[Path, int, str, str]) -> None:
+    root, _, out, err = mixed
+    assert out == ""
+    first, *events, last = err.splitlines()
+    assert first == "5 trials to run, 0 settled before"
+    assert last.startswith("ran for")
+    assert all(line.startswith("[") and " s  " in line for line in events), err
+    assert not (root / ".ray").exists(), "ray left its token in the home folder"
+
+
+def test_killed_driver_second_driver_and_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kill -9 of the driver, a rerun that Ctrl-C ends, and a last run: every number as if nothing had happened."""
+    monkeypatch.setenv("HARNESS_FAKE_DIR", str(tmp_path))
+    seeds = (fakes.OK, fakes.SLOW, fakes.SLOW + 10)
+    store = Store(tmp_path / "store")
+    checkpoint = store.checkpoint_dir(_id(fakes.SLOW)) / "last.json"
+
+    first = _driver(tmp_path, *seeds)
+    _until(lambda: checkpoint.exists() and bool(store.done()), first)
+    with pytest.raises(UserError, match=rf"process {first.pid} on .*--results"):
+        execute(
+            fakes.plan(0), store, fakes.profile(), data_root=tmp_path, progress=PlainProgress(), inline=True
+        )
+    first.kill()
+    first.communicate()
+    assert store.done() == {_id(fakes.OK)}
+
+    second = _driver(tmp_path, *seeds)
+    before = len(fakes.starts(tmp_path))
+    _until(lambda: len(fakes.starts(tmp_path)) > before, second)
+    os.killpg(second.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    _, err = second.communicate(timeout=WAIT)
+    assert second.returncode == 130
+    assert "stopping (SIGINT): finished trials are kept" in err
+    assert max(start["from"] for start in fakes.starts(tmp_path)) > 0, "the rerun began at the start"
+
+    assert drive(tmp_path / "store", list(seeds), inline=True) == 0
+    for seed in seeds:
+        assert store.record(_id(seed)).curve["loss"].tolist() == [1.0, 1 / 2, 1 / 3, 1 / 4]
+    assert not any((tmp_path / "store" / "checkpoints").iterdir())
+
+
+def test_a_profile_that_asks_for_more_than_there_is_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune would wait for ever."""
+    import ray
+
+    from harness.orchestrate.ray_tune import check_resources
+
+    resources = fakes.profile().resources.model_copy(update={"cpus": 3})
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    check_resources(fakes.profile())
+    with pytest.raises(UserError, match=r"needs 3 CPU, but Ray has 2 here.*RAY_ADDRESS"):
+        check_resources(fakes.profile().model_copy(update={"resources": resources}))

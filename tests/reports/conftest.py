@@ -1,0 +1,71 @@
+"""One store of synthetic records for all tests of the reports: tables (a), (e) and (h), three seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.experiment import Profile, load_experiment
+from harness.experiment.expand import distinct, plan_trials
+from harness.experiment.spec import Recipe, Scale, TestOverride
+from harness.results import Store, load
+from tests.factories import make_failed_record, make_record
+
+SEEDS = (0, 1, 2)
+TOP1 = {
+    "I3D 4x1": 55.0,
+    "I3D 16x1": 66.0,
+    "TSN+I3D 4x4": 67.0,
+    "V4D+I3D 4x4": 84.0,
+    "DSA+I3D 4x4": 90.0,
+    "SENet+I3D R18": 66.0,
+    "SENet+I3D R50": 68.0,
+    "I3D R50": 60.0,
+}
+
+
+@pytest.fixture(scope="session")
+def profile() -> Profile:
+    return Profile(
+        name="synthetic",
+        description="for tests",
+        dataset={"name": "scripted_digits"},
+        scale=Scale(width=8, stem_kernel=5, crop_px=48, interval=2),
+        recipe=Recipe(
+            optimizer="adamw",
+            lr=4e-3,
+            weight_decay=0.01,
+            schedule="one_cycle",
+            warmup_epochs=1,
+            epochs=6,
+            batch_videos=16,
+            clip_norm=5,
+            horizontal_flip=False,
+            mean=(110, 110, 110),
+            std=(50, 50, 50),
+        ),
+        test=TestOverride(crops=1, clips=10, snippets=8, grouping="interleaved"),
+        deviations=("Deviation: synthetic records.",),
+    )
+
+
+@pytest.fixture(scope="session")
+def root(profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shipped-looking store: in table (e) `beta 1/2` was not run and seed 1 of `beta 1/4` failed."""
+    folder = tmp_path_factory.mktemp("store") / "baselines" / "synthetic"
+    store = Store(folder)
+    names = ("ablation_a", "ablation_e", "ablation_h")
+    planned = [p for name in names for p in plan_trials(load_experiment(name), profile, SEEDS)]
+    for p in distinct(planned):
+        if (p.row, p.seed) == ("beta 1/4", 1):
+            store.write(make_failed_record(p), p)
+        elif p.row != "beta 1/2":
+            store.write(make_record(p, TOP1.get(p.row, 86.0)), p)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def frame(root: Path) -> pd.DataFrame:
+    return load(root)
