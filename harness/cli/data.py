@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
@@ -12,7 +12,7 @@ import typer
 from harness.cli.common import DEFAULT_PROFILE, Data, Json, ProfileName, print_json
 from harness.errors import UserError
 from harness.experiment.load import load_profile
-from harness.experiment.spec import Profile
+from harness.experiment.spec import Profile, Trial
 from harness.orchestrate.progress import duration
 
 app = typer.Typer(help="Prepare and describe the dataset of a profile.")
@@ -46,19 +46,15 @@ def info(profile: ProfileName = DEFAULT_PROFILE, data: Data = None, json: Json =
         print(f"{key:<20} {', '.join(value[:6])} … ({len(value)})" if long else f"{key:<20} {value}")
 
 
-def prepare_with_progress(profile: Profile, root: Path) -> None:
-    """Prepare the profile's dataset, telling standard error what takes long."""
-    from harness.data import ScriptedDigits, dataset_spec
-    from harness.data import prepare as make
+def prepare_with_progress(profile: Profile, root: Path, trials: Sequence[Trial] = ()) -> None:
+    """Prepare what a profile and these trials of it need, telling standard error what takes long."""
+    from harness.trial.prepare import prepare_datasets, prepare_trials
 
-    spec = dataset_spec(profile.dataset)
-    if not isinstance(spec, ScriptedDigits):
-        raise UserError(
-            f"profile {profile.name!r}: the videos of {spec.name!r} cannot be read yet, so nothing runs; "
-            "`harness cost` counts its networks, and --profile embedded trains"
-        )
     with _Preparation() as progress:
-        make(spec, root, progress=progress.tell)
+        if trials:
+            prepare_trials(trials, root, progress.tell)
+        else:
+            prepare_datasets([profile.dataset], root, progress.tell)
 
 
 class _Preparation:
@@ -84,15 +80,15 @@ class _Preparation:
         if self.tell == self._draw:
             self._bars.stop()
         if self._stage:
-            print(f"dataset ready after {duration(time.monotonic() - self._started)}", file=sys.stderr)
+            print(f"ready after {duration(time.monotonic() - self._started)}", file=sys.stderr)
 
     def _draw(self, stage: str, done: int, total: int) -> None:
         if stage != self._stage:
-            self._stage, self._task = stage, self._bars.add_task(f"dataset: {stage}", total=total)
+            self._stage, self._task = stage, self._bars.add_task(stage, total=total)
         self._bars.update(self._task, completed=done)
 
     def _plain(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
         if stage != self._stage or done == total or now - self._told > 10:
-            print(f"dataset: {stage} {done}/{total}", file=sys.stderr, flush=True)
+            print(f"{stage} {done}/{total}", file=sys.stderr, flush=True)
             self._stage, self._told = stage, now

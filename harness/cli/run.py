@@ -70,7 +70,7 @@ def _run(plan: Plan, split: Pending, store: Store, data: Path | None, inline: bo
 
     check_writable(store)
     root = data or data_root()
-    prepare_with_progress(plan.profile, root)
+    prepare_with_progress(plan.profile, root, [p.trial for p in split.todo])
     note = note_run(
         store,
         [e.name for e in plan.experiments],

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.data.dataset import Dataset, DatasetInfo, Split, factor_accuracies
     from harness.data.loader import TestBatches, TrainBatches
     from harness.data.pictures import contact_sheet_png, thumbnails
-    from harness.data.registry import DatasetSpec, data_root, dataset_spec
+    from harness.data.registry import DatasetSpec, PublishedDataset, data_root, dataset_spec
     from harness.data.sampling import test_snippets, train_snippets
     from harness.data.scripted_digits import ScriptedDigits, chance, order_blind_ceiling
     from harness.data.video import VideoError, probe, read_frames
@@ -24,6 +24,7 @@ _HOME = {
     "Dataset": "dataset",
     "DatasetInfo": "dataset",
     "DatasetSpec": "registry",
+    "PublishedDataset": "registry",
     "ScriptedDigits": "scripted_digits",
     "Split": "dataset",
     "TestBatches": "loader",
@@ -51,6 +52,7 @@ __all__ = [
     "Dataset",
     "DatasetInfo",
     "DatasetSpec",
+    "PublishedDataset",
     "ScriptedDigits",
     "Split",
     "TestBatches",

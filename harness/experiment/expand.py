@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
 from harness.experiment.identity import trial_id
-from harness.experiment.spec import Experiment, Network, Profile, Row, TestProtocol, Trial, Variant
+from harness.experiment.spec import (
+    Experiment,
+    Network,
+    Pretraining,
+    Profile,
+    Row,
+    TestProtocol,
+    Trial,
+    Variant,
+)
 
 
 @dataclass(frozen=True)
@@ -54,37 +63,43 @@ def _load_variant(path: Path | None) -> tuple[str, Variant] | None:
     return name, Variant(file=path.name, source=source)
 
 
-def _planned(
-    experiment: Experiment,
-    row: Row,
-    network: Network,
-    profile: Profile,
-    seed: int,
-    variant: tuple[str, Variant] | None,
-) -> Planned:
-    trial = Trial(
+def _planned(experiment: str, row: Row, profile: Profile, trial: Trial) -> Planned:
+    return Planned(experiment, row.name, profile.name, trial.seed, trial, trial_id(trial))
+
+
+def _trial(
+    row: Row, network: Network, profile: Profile, seed: int, variant: tuple[str, Variant] | None
+) -> Trial:
+    return Trial(
         network=network,
-        dataset=dataset_of(profile),
+        dataset=full_dataset(profile.dataset, profile.name),
         train=row.train,
         test=test_protocol(row, profile),
         crop_px=profile.scale.crop_px,
         interval=profile.scale.interval,
+        pretraining=_full_pretraining(profile),
         recipe=profile.recipe,
         numerics=profile.numerics,
         seed=seed,
         variant=variant[1] if variant and variant[0] == network.aggregation else None,
     )
-    return Planned(experiment.name, row.name, profile.name, seed, trial, trial_id(trial))
 
 
-def dataset_of(profile: Profile) -> dict[str, object]:
-    """The profile's dataset with every default spelled out (a generator's knobs are part of the identity)."""
+def full_dataset(data: Mapping[str, object], profile: str) -> dict[str, object]:
+    """A dataset with every default spelled out (a generator's knobs are part of the identity)."""
     from harness.data import dataset_spec
 
     try:
-        return dict(dataset_spec(profile.dataset).model_dump(mode="json"))
+        return dict(dataset_spec(data).model_dump(mode="json"))
     except UserError as error:
-        raise UserError(f"profile {profile.name!r}: dataset: {error}") from None
+        raise UserError(f"profile {profile!r}: dataset: {error}") from None
+
+
+def _full_pretraining(profile: Profile) -> Pretraining | None:
+    if profile.pretraining is None:
+        return None
+    dataset = full_dataset(profile.pretraining.dataset, profile.name)
+    return profile.pretraining.model_copy(update={"dataset": dataset})
 
 
 def row_network(experiment: Experiment, row: Row, profile: Profile) -> Network:

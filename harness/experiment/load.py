@@ -1,4 +1,4 @@
-"""Read experiments and profiles from YAML; every mistake is one message with the file, the line, the key and the remedy."""
+"""Read experiments and profiles from YAML; a mistake is one message with file, line, key and remedy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
 def read_yaml(path: Path) -> dict[str, Any]:
     """One YAML mapping. Raises UserError on a missing, unreadable or broken file."""
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # a SafeLoader
     except FileNotFoundError:
         raise UserError(f"{path}: no such file{_near_file(path)}") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -174,6 +174,19 @@ class Recipe(Frozen):
         return self
 
 
+class Pretraining(Frozen):
+    """What stands for ImageNet at the embedded scale: the backbone is first trained on single snippets.
+
+    Each row then starts from the same trunk, as the paper's rows all start from one inflated ImageNet ResNet; the
+    modules across snippets and the head start from scratch. T frames of one snippet a video, `dataset` its videos.
+    """
+
+    dataset: dict[str, Any]
+    T: PositiveInt
+    recipe: Recipe
+    seed: int = Field(default=0, ge=0)
+
+
 class Numerics(Frozen):
     """What decides the last bits: device, threads, precision; `version` is raised when code changes numbers."""
 
@@ -209,6 +222,7 @@ class Profile(Frozen):
     description: str
     dataset: dict[str, Any]
     scale: Scale = Scale()
+    pretraining: Pretraining | None = None
     recipe: Recipe
     numerics: Numerics = Numerics()
     resources: Resources = Resources()
@@ -258,6 +272,7 @@ class Trial(Frozen):
     test: TestProtocol
     crop_px: int
     interval: int
+    pretraining: Pretraining | None = None
     recipe: Recipe
     numerics: Numerics
     seed: int = Field(ge=0)

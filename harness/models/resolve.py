@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import nn
+
 from harness.models.aggregation import Placement, beta_share, block_numbers, position_name, stage_names
 from harness.models.registry import AVERAGE, STAGES, Blocks, aggregation_entry, check_options
 from harness.models.resnet3d import DEPTHS
@@ -44,7 +46,8 @@ def resolve(
         return Resolved()
     entry = aggregation_entry(aggregation)
     check_options(entry, options)
-    named = stage_names(stages or entry.stages["basic" if depth < 50 else "bottleneck"])
+    default_stages = entry.stages["basic" if depth < 50 else "bottleneck"]
+    named = stage_names(default_stages if stages is None else stages)
     chosen = entry.blocks if blocks is None else blocks
     counts = dict(zip(STAGES, DEPTHS[depth], strict=True))
     return Resolved(
@@ -55,7 +58,7 @@ def resolve(
     )
 
 
-def _option_defaults(cls: type) -> dict[str, Any]:
+def _option_defaults(cls: type[nn.Module]) -> dict[str, Any]:
     parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
     return {
         p.name: p.default

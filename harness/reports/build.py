@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.experiment.paper import PaperNumbers, load_paper
+from harness.errors import UserError
+from harness.experiment.paper import PaperNumbers, PaperTable, load_paper
 from harness.experiment.spec import Experiment, Profile, Recipe
 from harness.reports.columns import columns_of, line_of
-from harness.reports.cost_table import cost_table
+from harness.reports.cost_table import cost_table, titled
 from harness.reports.evidence import Evidence, gather
 from harness.reports.notes import dataset_name, notes_of
 from harness.reports.reading import reading_of, resolved_note, story_of
@@ -45,19 +46,28 @@ def build_table(
     printed = numbers.table(experiment.paper_table) if experiment.paper_table else None
     evidence = gather(experiment, profile, frame, seeds, variant=variant)
     columns = columns_of(evidence, printed)
-    story = story_of(evidence, printed)
+    reading, resolved = _reading(evidence, printed)
     return Table(
         name=experiment.name,
-        title=f"({experiment.paper_table}) {experiment.title}" if printed else experiment.title,
+        title=titled(experiment),
         caption=_caption(evidence),
         columns=columns,
         rows=tuple(line_of(evidence, row, columns, printed) for row in evidence.rows),
-        notes=(*notes_of(evidence, printed, numbers), *resolved_note(story)),
-        reading=reading_of(story),
+        notes=(*notes_of(evidence, printed, numbers), *resolved),
+        reading=reading,
         signature=_signature(evidence),
         profile=profile.name,
         paper_source=numbers.source if printed else "",
     )
+
+
+def _reading(evidence: Evidence, printed: PaperTable | None) -> tuple[str, tuple[str, ...]]:
+    """The reading and the note on resolved pairs; a damaged file of scores costs the table these alone."""
+    try:
+        story = story_of(evidence, printed)
+    except UserError as error:
+        return f"Not possible: {error}", ()
+    return reading_of(story), resolved_note(story)
 
 
 def _caption(evidence: Evidence) -> str:

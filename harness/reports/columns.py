@@ -58,7 +58,7 @@ _COST = (
     ),
     Column("full_gmacs", "GMACs of T×U", FULL_GROUP, unit="G", direction="lower", panel="cost"),
 )
-_COST_FIELDS = {
+COST_FIELDS = {
     "params": ("cost_params", 1e6),
     "gmacs": ("cost_macs_per_view", 1e9),
     "gmacs_inference": ("cost_macs_inference", 1e9),
@@ -103,7 +103,7 @@ def line_of(
         **_declared(row),
         **{m: accuracy_cell(row, m) for m in _metrics(evidence)},
         **{f"factor_{f}": accuracy_cell(row, f"factor_{f}", spread=False) for f in FACTORS},
-        **{key: _cost_cell(row, *field) for key, field in _COST_FIELDS.items()},
+        **{key: _cost_cell(row, *field) for key, field in COST_FIELDS.items()},
         **_full_scale(evidence, row),
         **_paper_cells(printed),
     }

@@ -86,14 +86,21 @@ def _params(trial_json: str, classes: int) -> int:
 COLUMNS = (
     Column("model", "Model", source="config", keep=9),
     Column("input", "T×U, px", source="config", keep=8),
-    Column("params_200", "params, 200 classes", "counted by us", unit="M", keep=7),
-    Column("params_1000", "params, 1000 classes", "counted by us", unit="M", keep=7),
+    Column("params_200", "params, M (200 classes)", "counted by us", unit="M", keep=7, short="params 200"),
+    Column("params_1000", "params, M (1000 classes)", "counted by us", unit="M", keep=8, short="params 1000"),
     Column("gmacs", "GMACs", "counted by us", unit="G", keep=9),
-    Column("conv_matmul", "of these conv + matmul", "counted by us", unit="G", keep=4),
-    Column("cross_check", "2nd counter, conv + matmul", "counted by us", unit="G", keep=3),
-    Column("paper_params", "params", "paper", source="paper", unit="M", keep=8),
+    Column("conv_matmul", "of these conv + matmul", "counted by us", unit="G", keep=4, short="conv+matmul"),
+    Column(
+        "cross_check",
+        "conv + matmul by the 2nd counter",
+        "counted by us",
+        unit="G",
+        keep=3,
+        short="2nd counter",
+    ),
+    Column("paper_params", "params, M", "paper", source="paper", unit="M", keep=8),
     Column("paper_gflops", "GFLOPs", "paper", source="paper", unit="G", keep=8),
-    Column("deviation", "largest deviation", "ours against paper", unit="%", keep=8),
+    Column("deviation", "largest deviation", "ours against paper", unit="%", keep=8, short="deviation"),
 )
 
 
@@ -106,7 +113,8 @@ def cost_table(
         (_line(row_cost(e, row, profile), _printed(e, row, paper), _label(e, row, experiments)))
         for e, row in rows
     ]
-    title = experiments[0].title if len(experiments) == 1 else "Cost of every row at the paper's input"
+    alone = experiments[0] if len(experiments) == 1 else None
+    title = titled(alone) if alone else "Cost of every row at the paper's input"
     return Table(
         name=name,
         title=title,
@@ -118,6 +126,11 @@ def cost_table(
         profile="paper's scale",
         paper_source=paper.source,
     )
+
+
+def titled(experiment: Experiment) -> str:
+    """`(a) Effectiveness of the DSA module`: the title with the letter of the paper's table."""
+    return f"({experiment.paper_table}) {experiment.title}" if experiment.paper_table else experiment.title
 
 
 def _label(experiment: Experiment, row: Row, experiments: Sequence[Experiment]) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 from harness.reports.table import Cell, Column, Table
 
 GAP = 2  # between two columns: one of padding, one that the box draws
+PLAIN_WIDTH = 120
 STYLES = {"ours": "", "config": "", "paper": "dim italic"}
 
 
@@ -41,9 +42,12 @@ class TerminalTable:
 
 
 def print_table(table: Table, console: Console | None = None) -> None:
-    """Print to the console, by default stdout, 120 columns wide where it is no terminal."""
-    own = console or Console()
-    own.print(TerminalTable(table), width=own.width if own.is_terminal else max(own.width, 120))
+    """Print to the console; by default stdout, at least 120 columns wide where it is no terminal."""
+    if console is None:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=max(console.width, PLAIN_WIDTH))
+    console.print(TerminalTable(table))
 
 
 def fitting(table: Table, columns: tuple[Column, ...], width: int) -> tuple[Column, ...]:

@@ -9,7 +9,7 @@ answer is meant for new seeds and for new videos of the same kind.
 
 A plain bootstrap of this layout is wrong in two ways. Resampling 3 to 5 seeds shows only (S - 1) / S of
 their variance, and ignores that a spread seen in 3 seeds is itself uncertain: an interval of 1.96 such errors
-finds a method different from itself in about 14 % (S = 5) to 23 % (S = 3) of comparisons. And resampling rows
+finds a method different from itself in about 15 % (S = 5) to 21 % (S = 3) of comparisons. And resampling rows
 and columns of cells counts the residual more than once (Owen 2007, "The pigeonhole bootstrap"). So, after the
 random effect bootstrap (Carpenter, Goldstein and Rasbash 2003): draw seeds as seed effects, reflated by
 sqrt(S / (S - 1)); draw videos as video effects, shrunk to carry var_video and not the residual (the seed

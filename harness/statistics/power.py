@@ -57,7 +57,8 @@ def smallest_detectable_difference(
 
     `population` is what the base looks like (`resample_from` its records); the new method is taken to vary
     alike, with normal seeds: where a few seeds stray far (Student's t with 3 degrees of freedom), more is
-    found than planned (measured: 84 to 85 % for 80 %, 60 to 61 % for 50 %). None where no gain below 100 % top-1 is found that often: always with one seed or one video.
+    found than planned (measured: 84 to 86 % for 80 %, 60 to 62 % for 50 %). None where no gain below 100 %
+    top-1 is found that often: always with one seed or one video.
     """
     _check(power, alpha)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.experiment.spec import Trial
 from harness.models import VideoModel, create_model
 from harness.models.variant import load_variant_source
 
 
 def build_model(trial: Trial, num_classes: int) -> VideoModel:
-    """A fresh network by the trial's specification, on the default device, its weights from torch's global generator."""
+    """A fresh network by the trial's specification, its weights from torch's global generator."""
     if trial.variant is not None:
         load_variant_source(trial.variant.source, trial.variant.file)
     network = trial.network
-    modules = {
+    modules: dict[str, Any] = {
         "position": network.position,
         "beta": network.beta,
         "stages": tuple(network.placement),

@@ -6,7 +6,7 @@ computed from them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ def quantize(scores: np.ndarray) -> np.ndarray:
 def group_scores(
     model: nn.Module,
     x_NUCTHW: Tensor,
-    groups: list[tuple[int, ...]],
+    groups: Sequence[tuple[int, ...]],
     transform: InputTransform,
     numerics: Numerics,
 ) -> Tensor:
@@ -43,8 +43,9 @@ def group_scores(
 def video_scores(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, np.ndarray, int]],
-    groups: list[tuple[int, ...]],
+    groups: Sequence[tuple[int, ...]],
     protocol: TestProtocol,
+    *,
     videos: int,
     transform: InputTransform,
     numerics: Numerics,
@@ -84,7 +85,7 @@ def mean_class_accuracy(scores_VK: np.ndarray, labels: np.ndarray) -> float:
 def score_metrics(scores_VGK: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """top1, top5, mean_class_accuracy, test_loss of the mean over view groups."""
     scores_VK = scores_VGK.mean(1)
-    loss = F.cross_entropy(torch.from_numpy(scores_VK).double(), torch.from_numpy(labels)).item()
+    loss = F.cross_entropy(torch.tensor(scores_VK, dtype=torch.float64), torch.tensor(labels)).item()
     return {
         "top1": top_k_accuracy(scores_VK, labels, 1),
         "top5": top_k_accuracy(scores_VK, labels, 5),

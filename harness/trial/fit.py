@@ -91,7 +91,7 @@ class Fit:
     report: Report | None = None
 
     def run(self) -> list[dict[str, float]]:
-        """Train to the last epoch, from the checkpoint if there is one. Raises TrialFailed on a loss that is no number."""
+        """Train to the last epoch, from the checkpoint if there is one; TrialFailed where the loss is no number."""
         optimizer = make_optimizer(self.model, self.recipe)
         history = self._restored(optimizer)
         for epoch in range(len(history), self.recipe.epochs):

@@ -24,6 +24,7 @@ from harness.models import VideoModel
 from harness.trial.build import build_model
 from harness.trial.evaluate import predictions_frame, score_metrics, top_k_accuracy, video_scores
 from harness.trial.fit import Fit, InputTransform, Report, TrialFailed
+from harness.trial.pretrain import load_weights, prepare_weights
 from harness.trial.provenance import cpu_seconds, provenance
 from harness.trial.record import Record
 from harness.trial.seeding import seed_everything, seed_for, set_numerics
@@ -54,27 +55,58 @@ class _Bench:
             TEST_BATCH_VIDEOS,
         )
         return video_scores(
-            self.model, batches, groups, protocol, len(videos), self.transform, trial.numerics
+            self.model,
+            batches,
+            groups,
+            protocol,
+            videos=len(videos),
+            transform=self.transform,
+            numerics=trial.numerics,
         )
 
     def validate(self) -> float:
-        """Top-1 on val by one view (U snippets, the centre crop): the learning curve, and what recipes are chosen by."""
+        """Top-1 on val by one view (U snippets, centre crop): the curve, and what recipes are chosen by."""
         scores_VGK = self.scores("val", TestProtocol(U=self.trial.train.U, crops=1, grouping="all"))
         return top_k_accuracy(scores_VGK.mean(1), self.dataset.split("val").labels, 1)
 
 
-def _bench(trial: Trial, data_root: Path | None) -> _Bench:
+def _bench(trial: Trial, data_root: Path) -> _Bench:
     set_numerics(trial.numerics)
     device = trial.numerics.device
     if device == "cuda" and not torch.cuda.is_available():
         raise TrialFailed(
             "the profile asks for a GPU (numerics.device: cuda), and torch sees none on this machine"
         )
-    dataset = data.open_dataset(data.dataset_spec(trial.dataset), data_root or data.data_root())
+    spec = data.dataset_spec(trial.dataset)
+    if isinstance(spec, data.PublishedDataset):
+        raise TrialFailed(f"the videos of {spec.name!r} cannot be read yet")
+    dataset = data.open_dataset(spec, data_root)
     seed_everything(trial.seed, "init")
-    model = build_model(trial, dataset.info.num_classes).to(device).to(memory_format=torch.channels_last_3d)
+    model = build_model(trial, dataset.info.num_classes)
+    if trial.pretraining is not None:
+        load_weights(model, prepare_start(trial, data_root))
+    channels_last(model)
     transform = InputTransform(trial.recipe.mean, trial.recipe.std, device)
-    return _Bench(trial, dataset, model, transform)
+    return _Bench(trial, dataset, model.to(device), transform)
+
+
+def channels_last(model: VideoModel) -> None:
+    """Convolution weights in channels-last layout (1.3 times faster on a CPU core at the embedded scale)."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv3d):
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last_3d)
+
+
+def prepare_start(trial: Trial, data_root: Path, report: Report | None = None) -> Path:
+    """Make the trial's starting weights unless they are there (`harness.trial.pretrain`); returns their file."""
+
+    def fit(start: Trial, tell: Report | None) -> VideoModel:
+        bench = _bench(start, data_root)
+        _fit(bench, None, tell)
+        return bench.model
+
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        return prepare_weights(trial, data_root, fit, report)
 
 
 def _fit(bench: _Bench, checkpoint_dir: Path | None, report: Report | None) -> list[dict[str, float]]:
@@ -136,12 +168,12 @@ def run_trial(
     """Run one trial from start (or its checkpoint) to end.
 
     `report` is told after every epoch: state, epoch, epochs, loss, val_top1, seconds_left. Raises TrialFailed
-    where the trial itself is at fault, UserError where the dataset is not there, and whatever the module raises.
+    where the trial itself is at fault, UserError where the dataset is not there, whatever the module raises.
     """
     import pandas as pd
 
     started, cpu_started = time.perf_counter(), cpu_seconds()
-    bench = _bench(trial, data_root)
+    bench = _bench(trial, data_root or data.data_root())
     curve = _fit(bench, checkpoint_dir, report)
     if report is not None:
         report({"state": "test", "epoch": len(curve), "epochs": len(curve), "seconds_left": 0.0})

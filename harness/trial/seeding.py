@@ -31,7 +31,7 @@ def seed_everything(seed: int, purpose: str) -> None:
 
 
 def set_numerics(numerics: Numerics) -> None:
-    """Fix what decides the last bits of a result: threads, deterministic kernels, no autotuned convolutions."""
+    """Fix what decides the last bits: threads, deterministic kernels, no autotuned convolutions."""
     torch.set_num_threads(numerics.threads)
     if numerics.device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

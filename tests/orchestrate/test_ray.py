@@ -105,7 +105,7 @@ def test_the_screen_shows_our_lines_and_no_chatter(mixed: tuple[Path, int, str, 
 
 
 def test_killed_driver_second_driver_and_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """kill -9 of the driver, a rerun that Ctrl-C ends, and a last run: every number as if nothing had happened."""
+    """kill -9 of the driver, a rerun that Ctrl-C ends, a last run: every number as if nothing had happened."""
     monkeypatch.setenv("HARNESS_FAKE_DIR", str(tmp_path))
     seeds = (fakes.OK, fakes.SLOW, fakes.SLOW + 10)
     store = Store(tmp_path / "store")
@@ -114,9 +114,7 @@ def test_killed_driver_second_driver_and_interrupt(tmp_path: Path, monkeypatch: 
     first = _driver(tmp_path, *seeds)
     _until(lambda: checkpoint.exists() and bool(store.done()), first)
     with pytest.raises(UserError, match=rf"process {first.pid} on .*--results"):
-        execute(
-            fakes.plan(0), store, fakes.profile(), data_root=tmp_path, progress=PlainProgress(), inline=True
-        )
+        drive(store.root, [fakes.OK + 20], inline=True)
     first.kill()
     first.communicate()
     assert store.done() == {_id(fakes.OK)}

@@ -168,6 +168,17 @@ def test_a_damaged_record_is_an_empty_cell(profile: Profile, tmp_path: Path) -> 
     assert cell.value is None and "damaged" in (cell.why_empty or "")
 
 
+def test_damaged_scores_cost_the_reading_and_not_the_table(profile: Profile, tmp_path: Path) -> None:
+    experiment = load_experiment("ablation_a")
+    store = Store(tmp_path / "runs")
+    planned = plan_trials(experiment, profile, (0,))[0]
+    store.write(make_record(planned), planned)
+    store.path("predictions", planned.id).write_bytes(b"no parquet")
+    table = build_table(experiment, profile, load(store.root), seeds=[0])
+    assert table.cell(planned.row, "top1").value is not None
+    assert table.reading.startswith("Not possible:") and f"{planned.id}.parquet" in table.reading
+
+
 def test_seeds_in_the_records_are_found_without_being_named(profile: Profile, frame: pd.DataFrame) -> None:
     few = profile.model_copy(update={"seeds": 1})
     assert build_table(load_experiment("ablation_a"), few, frame).cell("I3D 4x1", "n").n == 3

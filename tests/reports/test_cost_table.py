@@ -10,7 +10,7 @@ from harness.reports import Table, cost_table
 from harness.reports.cost_table import AGREEMENT
 
 LETTERS = "abcdefghi"
-# Params in M (1000 classes in table a, else 200) and GMACs, from a rebuild by others (architectures.md, costs.csv).
+# Params in M (1000 classes in table a, else 200) and GMACs, measured elsewhere (costs.csv).
 MEASURED = {
     "a: I3D 4x1": (32.3334, 13.7481),
     "a: I3D 16x1": (32.3334, 54.9922),

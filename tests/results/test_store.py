@@ -1,8 +1,9 @@
-"""The store: records come back as they were, half-written files never count, damaged ones are named and kept."""
+"""The store: records come back as they were, half-written files never count, damaged ones are kept."""
 
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import warnings
 from pathlib import Path
@@ -81,7 +82,7 @@ def test_flatten_loses_nothing(metrics: dict, cost: dict, provenance: dict) -> N
     record = Record(PLANNED[0].trial, "done", metrics=metrics, cost=cost, provenance=provenance)
     back = unflatten(flatten(record, None), record.curve, record.predictions)
     assert (back.trial, back.cost, back.provenance) == (record.trial, cost, provenance)
-    assert {k: v for k, v in back.metrics.items() if v == v} == metrics
+    assert {k: v for k, v in back.metrics.items() if not math.isnan(v)} == metrics
 
 
 def test_the_files_are_plain_parquet_with_a_schema_version(store: Store) -> None:
@@ -174,7 +175,7 @@ def _write_many(root: Path, planned: list[Planned]) -> None:
 def test_concurrent_writers_lose_nothing(store: Store) -> None:
     """Two processes write, overlapping in half of the trials."""
     planned = fakes.plan(*range(12))
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # not fork: pyarrow has threads by now
     writers = [
         context.Process(target=_write_many, args=(store.root, part)) for part in (planned[:8], planned[4:])
     ]
@@ -215,7 +216,7 @@ def test_the_lock_refuses_a_second_driver_and_clears_leftovers(store: Store) -> 
     leftover.write_bytes(b"half")
     with driver_lock(store):
         assert not leftover.exists()
-        with pytest.raises(UserError, match="another `harness run`.*--results"), driver_lock(store):
+        with pytest.raises(UserError, match=r"another `harness run`.*--results"), driver_lock(store):
             pass
     with warnings.catch_warnings(), driver_lock(store):
         assert store.done() == {PLANNED[0].id}

@@ -88,6 +88,18 @@ def test_tau_has_an_interval_that_holds_it_and_knows_what_is_close() -> None:
     assert order.kendall_tau(PAPER, clear, SEEDS) == order.Tau(1.0, 1.0, 1.0, 3)
 
 
+def test_spread_between_seeds_widens_tau() -> None:
+    # Equal means from seeds that agree, or from seeds 40 points apart in opposite directions.
+    apart = np.linspace(-0.2, 0.2, 5)
+    steady = {"TSN": answers(0.6, 0, V=4000), "DSA": answers(0.64, 1, V=4000)}
+    spread = {
+        "TSN": np.stack([answers(0.6 + a, k, 1, 4000)[0] for k, a in enumerate(apart)]),
+        "DSA": np.stack([answers(0.64 - a, 9 + k, 1, 4000)[0] for k, a in enumerate(apart)]),
+    }
+    assert order.kendall_tau(PAPER, steady, SEEDS).low == 1.0
+    assert order.kendall_tau(PAPER, spread, SEEDS).low == -1.0
+
+
 def test_tau_without_enough_to_go_on() -> None:
     assert order.kendall_tau({"I3D": 70.0}, OURS, SEEDS).value is None
     assert order.kendall_tau({"I3D": 70.0, "TSN": 70.0}, OURS, SEEDS).value is None  # one tie

@@ -1,0 +1,164 @@
+"""From experiments, profiles and records to one self-contained HTML file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.experiment.paper import load_paper
+from harness.experiment.spec import Experiment, Profile
+from harness.reports import style
+from harness.reports.build import build_table
+from harness.reports.columns import COST_FIELDS
+from harness.reports.evidence import Evidence, gather
+from harness.reports.figures import accuracy_figures, cost_bars
+from harness.reports.page.answers import AnswerBook, VideoSet, most_flipped, usual_answer
+from harness.reports.page.pictures import class_names, frames_of, svg_uri
+from harness.reports.page.render import render_page
+from harness.reports.page.rows import ComparableRow, default_pairs, other_rows, table_rows
+from harness.reports.page.runs import COST, CURVE, Pool, run_entries
+from harness.reports.table import Table
+from harness.reports.write import write_bytes
+from harness.trial.record import METRICS
+
+MOST_FRAMES = 48  # videos with frames: 8 kB each
+FIGURE_WORDS = {
+    "seeds": "Seeds and intervals",
+    "factors": "Accuracy by factor",
+    "accuracy_vs_cost": "Accuracy against cost of inference",
+    "cost": "Cost of training",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table on the page. `evidence` is None for a table of costs, which has no records."""
+
+    table: Table
+    evidence: Evidence | None
+    figures: tuple[tuple[str, str], ...]
+
+
+def build_page(
+    experiments: Sequence[Experiment],
+    profiles: Sequence[Profile],
+    frame: pd.DataFrame,
+    out: Path,
+    *,
+    data: Path | None = None,
+) -> Path:
+    """Write the page of every experiment in every profile to the file `out`; returns `out`.
+
+    frame  `harness.results.load()`: every run in it gets a page of its own, in a table or not
+    data   where datasets are prepared, for the frames of flipped videos (default: `harness.data.data_root()`)
+
+    Raises UserError for a row whose network cannot be built, and where `out` cannot be written.
+    """
+    sections = [
+        _section(experiment, profile, frame, several=len(profiles) > 1)
+        for number, profile in enumerate(profiles)
+        for experiment in experiments
+        if experiment.measure == "accuracy" or number == 0  # costs at the paper's scale know no profile
+    ]
+    payload = _payload(sections, frame, data)
+    write_bytes(out, render_page(sections, payload).encode())
+    return out
+
+
+def _section(experiment: Experiment, profile: Profile, frame: pd.DataFrame, *, several: bool) -> Section:
+    table = build_table(experiment, profile, frame)
+    if experiment.measure == "cost":
+        with style.house_style():
+            figure = svg_uri(cost_bars(experiment, profile, load_paper()))
+        return Section(table, None, ((FIGURE_WORDS["cost"], figure),))
+    if several:
+        name, title = f"{experiment.name}-{profile.name}", f"{table.title}, profile {profile.name}"
+        table = replace(table, name=name, title=title)
+    evidence = gather(experiment, profile, frame)
+    return Section(table, evidence, _figures(evidence))
+
+
+def _figures(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """(caption, data URI); learning curves are left out, the page draws them itself, seed by seed."""
+    with style.house_style():
+        drawn = accuracy_figures(evidence, load_paper())
+        return tuple((FIGURE_WORDS[k], svg_uri(f)) for k, f in drawn.items() if k in FIGURE_WORDS)
+
+
+def _payload(sections: list[Section], frame: pd.DataFrame, data: Path | None) -> dict[str, Any]:
+    """All that the page's scripts need, as JSON."""
+    pool, book = Pool(), AnswerBook()
+    runs = run_entries(frame, pool, book)
+    measured = [(s.table.name, s.evidence) for s in sections if s.evidence is not None]
+    rows = [row for anchor, evidence in measured for row in table_rows(anchor, evidence)]
+    rows += other_rows(frame, rows)
+    pairs = [pair for anchor, evidence in measured for pair in default_pairs(anchor, evidence)]
+    chosen = most_flipped(((new.seeds, base.seeds) for new, base in pairs), book, MOST_FRAMES)
+    return {
+        "metrics": list(METRICS),
+        "cost": list(COST),
+        "curve": list(CURVE),
+        "columns": _columns(sections),
+        "tables": [{"anchor": s.table.name, "title": s.table.title} for s in sections],
+        "rows": [_row(row, chosen, book) for row in rows],
+        "pair": [rows.index(pairs[-1][0]), rows.index(pairs[-1][1])] if pairs else None,
+        "runs": runs,
+        "pool": pool.values,
+        "sets": [_set(number, videos, frame, chosen, data) for number, videos in enumerate(book.sets)],
+        "problems": book.problems,
+    }
+
+
+def _columns(sections: list[Section]) -> dict[str, Any]:
+    """How the detail of a cell is told: column key -> words, and where a run keeps the number."""
+    columns = {c.key: c for s in sections for c in s.table.columns}
+    return {
+        key: {
+            "name": f"{c.group} {c.header}".strip() if c.source == "ours" else c.header,
+            "unit": c.unit,
+            "direction": c.direction,
+            "source": c.source,
+            "from": _field(key),
+        }
+        for key, c in columns.items()
+    }
+
+
+def _field(key: str) -> list[Any] | None:
+    """(list of a run's entry, index, divisor); None where a column is not a number of a run."""
+    if key in METRICS:
+        return ["metrics", list(METRICS).index(key), 1]
+    if key in COST_FIELDS:
+        name, unit = COST_FIELDS[key]
+        return ["cost", COST.index(name.removeprefix("cost_")), unit]
+    return None
+
+
+def _row(row: ComparableRow, chosen: list[tuple[int, str]], book: AnswerBook) -> dict[str, Any]:
+    """A row with its usual answers on the videos of `chosen`, in that order."""
+    ids = list(row.seeds.values())
+    return {**row.entry(), "answers": [usual_answer(ids, video, book) for _, video in chosen]}
+
+
+def _set(
+    number: int, videos: VideoSet, frame: pd.DataFrame, chosen: list[tuple[int, str]], data: Path | None
+) -> dict[str, Any]:
+    """One set of test videos; `chosen` maps a video with frames to its place in every row's `answers`."""
+    same = frame[frame["dataset_manifest"] == videos.manifest]
+    dataset = json.loads(same["config"].iloc[0])["dataset"]
+    places = {video: place for place, (of, video) in enumerate(chosen) if of == number}
+    frames, missing = frames_of(dataset, videos.manifest, list(places), data)
+    return {
+        "manifest": videos.manifest,
+        "videos": list(videos.videos),
+        "labels": list(videos.labels),
+        "classes": class_names(dataset),
+        "chosen": places,
+        "frames": frames,
+        "missing": missing,
+    }

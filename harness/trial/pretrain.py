@@ -1,0 +1,110 @@
+"""The backbone's start: one training on single snippets, shared by every row and seed that asks for it.
+
+It stands for the paper's ImageNet-trained, inflated ResNet (method.md, "Initialisation"): the trunk learns
+appearance and short-term motion once, and never sees two snippets of one video. Like the dataset it is made
+before any trial starts; two makers at once do not hurt each other, and a half-written file is never used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from harness.experiment.identity import canonical_json
+from harness.experiment.spec import TestProtocol, TrainSampling, Trial
+from harness.models import VideoModel
+from harness.trial.fit import Report, TrialFailed
+
+ACROSS = ".across."  # the names of modules across snippets, which no pre-trained trunk has
+
+
+def pretraining_trial(trial: Trial) -> Trial:
+    """The trial that makes a trial's starting weights: its backbone alone, on single snippets."""
+    start = trial.pretraining
+    if start is None:
+        raise ValueError("this trial starts from scratch")
+    alone: dict[str, object] = {
+        "aggregation": "average",
+        "position": None,
+        "beta": 1.0,
+        "placement": {},
+        "options": {},
+    }
+    return trial.model_copy(
+        update={
+            "network": trial.network.model_copy(update=alone),
+            "dataset": start.dataset,
+            "train": TrainSampling(T=start.T, U=1),
+            "test": TestProtocol(U=1, crops=1, grouping="all"),
+            "recipe": start.recipe,
+            "seed": start.seed,
+            "pretraining": None,
+            "variant": None,
+        }
+    )
+
+
+def weights_path(trial: Trial, root: Path) -> Path:
+    """Where the starting weights lie: named by all that they depend on."""
+    content = canonical_json(pretraining_trial(trial).model_dump(mode="json"))
+    return (
+        root
+        / "pretrained"
+        / f"{trial.network.backbone}-{hashlib.sha256(content.encode()).hexdigest()[:12]}.pt"
+    )
+
+
+def prepare_weights(
+    trial: Trial, root: Path, fit: Callable[[Trial, Report | None], VideoModel], report: Report | None = None
+) -> Path:
+    """Make the starting weights unless they are there; returns their file.
+
+    `fit` trains a trial and returns its network. A second maker waits for the first and then finds the file.
+    """
+    path = weights_path(trial, root)
+    if path.exists():
+        return path
+    with _locked(path):
+        if not path.exists():
+            _save(fit(pretraining_trial(trial), report), path)
+    return path
+
+
+def load_weights(model: VideoModel, path: Path) -> None:
+    """Fill the backbone from a file of `prepare_weights`; modules across snippets and the head stay as they are.
+
+    Raises TrialFailed where the file is damaged or of another network.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        missing, unexpected = model.backbone.load_state_dict(state, strict=False)
+    except Exception as error:
+        raise TrialFailed(
+            f"{path}: the starting weights cannot be used ({error}); delete the file and run again"
+        ) from None
+    foreign = [name for name in missing if ACROSS not in name] + list(unexpected)
+    if foreign:
+        raise TrialFailed(f"{path}: the starting weights do not fit the backbone at {foreign[0]}")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _save(model: VideoModel, path: Path) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        torch.save({name: value.cpu() for name, value in model.backbone.state_dict().items()}, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

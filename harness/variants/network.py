@@ -1,0 +1,152 @@
+"""The contract of a module inside a network, and of a trial that travels to another process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from harness.cost import Cost, CostError, model_cost
+from harness.experiment.expand import plan_trials
+from harness.experiment.load import ROOT, load_experiment, load_profile
+from harness.experiment.spec import Trial
+from harness.models import create_model
+from harness.models.variant import load_variant_source
+from harness.trial.build import build_model
+from harness.trial.seeding import seed_everything, set_numerics
+from harness.variants.place import variant_row
+from harness.variants.subject import Broken, Subject
+
+CLASSES, PAPER_CROP = 20, 224
+FRESH_SECONDS = 120
+
+
+def cost(subject: Subject) -> str:
+    """Both counters of multiply-adds know its operators; what it adds to I3D R18 at the paper's size."""
+    try:
+        with_module, without = _cost(subject.name, dict(subject.options)), _cost("average", {})
+    except CostError as error:
+        raise Broken(
+            str(error), "write it with convolutions, linear layers and matrix products, or tell the authors"
+        ) from None
+    except Exception as error:
+        raise Broken(
+            f"the network cannot be traced without data ({type(error).__name__}: {str(error).strip()[:160]}"
+            f"{subject.line_of(error)})",
+            "no .item(), .numpy(), .tolist() or branching on values in forward",
+        ) from error
+    params, macs = with_module.params - without.params, with_module.macs - without.macs
+    return (
+        f"both counters agree; on I3D R18 (T=4, U=4, {PAPER_CROP} px) it adds {params:,} params "
+        f"({params / without.params:+.2%}) and {macs / 1e9:.2f} G multiply-adds ({macs / without.macs:+.2%})"
+    )
+
+
+def _cost(aggregation: str, options: dict[str, object]) -> Cost:
+    model = create_model("i3d_r18", CLASSES, U=4, T=4, aggregation=aggregation, **options)
+    return model_cost(model, T=4, U=4, crop_px=PAPER_CROP)
+
+
+def reference_trial(subject: Subject) -> Trial:
+    """The variant in the place of table (a)'s DSA row, at the embedded profile's scale, from scratch."""
+    experiment, profile = load_experiment("ablation_a"), load_profile("embedded")
+    dsa = next(row for row in experiment.rows if row.aggregation.name == "dsa")
+    row = variant_row(dsa, subject.name, subject.options)
+    planned = plan_trials(experiment.model_copy(update={"rows": (row,)}), profile, [0], variant=subject.path)
+    return planned[0].trial.model_copy(update={"pretraining": None})
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a trial's network computes (a hash), and whether loading the variant drew random numbers."""
+
+    digest: str
+    drew_at_import: bool
+
+
+def fingerprint(trial: Trial) -> Fingerprint:
+    """Build the trial's network, take one training step, evaluate: all of it hashed, bit by bit."""
+    set_numerics(trial.numerics)
+    assert trial.variant is not None, "only a variant's trial has something to load"
+    before = _random_states()
+    load_variant_source(trial.variant.source, trial.variant.file)
+    drew = _random_states() != before
+    seed_everything(trial.seed, "init")
+    model = build_model(trial, CLASSES)
+    side = trial.crop_px // 2  # half the side is enough to see a difference, in a quarter of the time
+    x_NUCTHW = torch.randn(2, trial.train.U, 3, trial.train.T, side, side)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    torch.nn.functional.cross_entropy(model(x_NUCTHW), torch.tensor([0, 1])).backward()
+    optimizer.step()
+    with torch.no_grad():
+        answers = model.eval()(x_NUCTHW)
+    tensors = [answers, *model.state_dict().values()]
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(t.numpy()).tobytes() for t in tensors))
+    return Fingerprint(digest.hexdigest(), drew)
+
+
+def _random_states() -> tuple[bytes, str]:
+    numpy_state = np.random.get_state(legacy=False)
+    return torch.get_rng_state().numpy().tobytes(), str(numpy_state)
+
+
+def start_fresh(subject: Subject) -> subprocess.Popen[str]:
+    """The same trial in a process that has never seen the file, as on a Ray worker."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.variants.fresh"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdin is not None, "asked for above"
+    process.stdin.write(reference_trial(subject).model_dump_json())
+    process.stdin.close()
+    process.stdin = None  # `communicate` must not close it again
+    return process
+
+
+def travels(subject: Subject, process: subprocess.Popen[str]) -> str:
+    """Same seed, same numbers: twice here, once in the fresh process, where the file itself is not there."""
+    here, again = fingerprint(reference_trial(subject)), fingerprint(reference_trial(subject))
+    there = _answer(process)
+    if here.digest != again.digest:
+        raise Broken(
+            "the same seed gives other numbers the second time",
+            "keep no state between modules (globals, class attributes) and draw only from torch's generator",
+        )
+    if there.drew_at_import:
+        raise Broken(
+            "importing the file draws random numbers, which shifts everything drawn after it",
+            "draw in __init__ or forward, never at the top of the file",
+        )
+    if there.digest != here.digest:
+        raise Broken(
+            "another process gets other numbers for the same trial",
+            "do not depend on the machine, the clock, the process, hash() or the order of a set",
+        )
+    return "same seed, same numbers: twice in this process and in a fresh one, from the trial's text alone"
+
+
+def _answer(process: subprocess.Popen[str]) -> Fingerprint:
+    try:
+        out, err = process.communicate(timeout=FRESH_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise Broken(f"a fresh process did not answer in {FRESH_SECONDS} s", "look for endless loops") from None
+    if process.returncode:
+        last = (err.strip().splitlines() or ["no message"])[-1]
+        raise Broken(
+            f"a fresh process, as Ray starts it, fails: {last}",
+            "the file must stand alone: no imports of files beside it, no reading of local files",
+        )
+    found: dict[str, object] = json.loads(out.strip().splitlines()[-1])
+    return Fingerprint(str(found["digest"]), bool(found["drew_at_import"]))
