@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.exceptions import Abort, TyperException
 
-from harness.cli import data, inspect, plan, render, run, status
+from harness.cli import check_variant, compare, data, inspect, plan, render, run, status
 from harness.errors import UserError
 
 app = typer.Typer(
@@ -22,7 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(render.report)
 for command in (plan.plan, run.run, status.status, render.tables, render.cost, inspect.show, inspect.weights):
+    app.command()(command)
+for command in (compare.compare, check_variant.check_variant):
     app.command()(command)
 app.add_typer(data.app, name="data")
 

@@ -1,4 +1,4 @@
-"""`harness tables`, `harness cost`: from records and declarations to something to read."""
+"""`harness tables`, `harness cost`, `harness report`: from records and declarations to something to read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from harness.cli.common import (
     DEFAULT_PROFILE,
+    Data,
     ProfileName,
     Reports,
     Results,
@@ -59,3 +60,23 @@ def cost(experiments: SomeExperiments = None, *, profile: ProfileName = DEFAULT_
 
     chosen = [load_experiment(name) for name in experiments or all_experiments()]
     print_table(cost_table(chosen, load_profile(profile), load_paper()))
+
+
+def report(
+    experiments: SomeExperiments = None,
+    *,
+    profile: ProfileName = DEFAULT_PROFILE,
+    results: Results = None,
+    reports: Reports = None,
+    data: Data = None,
+) -> None:
+    """Write reports/index.html: every table, the figures, any two rows compared; one file that opens from disk."""
+    from harness.reports import reports_root
+    from harness.reports.page import build_page
+
+    chosen = [load_experiment(name) for name in experiments or all_experiments()]
+    frame = load(results or runs_root(), *baseline_roots())
+    page = build_page(
+        chosen, [load_profile(profile)], frame, (reports or reports_root()) / "index.html", data=data
+    )
+    print(f"written: {page}")

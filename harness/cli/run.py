@@ -53,7 +53,7 @@ def run(
     for reason in split.unreadable.values():
         print(f"warning: {reason}", file=sys.stderr)
     _say_plan(plan, split)
-    outcome = _run(plan, split, store, data, inline) if split.todo else Outcome([], {}, [], False, 0.0)
+    outcome = run_missing(plan, split, store, data, inline) if split.todo else Outcome([], {}, [], False, 0.0)
     if json:
         print_json(_summary(split, outcome))
     else:
@@ -61,7 +61,8 @@ def run(
     raise typer.Exit(_code(split, outcome))
 
 
-def _run(plan: Plan, split: Pending, store: Store, data: Path | None, inline: bool) -> Outcome:
+def run_missing(plan: Plan, split: Pending, store: Store, data: Path | None, inline: bool) -> Outcome:
+    """Prepare the dataset and run `split.todo` into the store, with progress; the estimate is noted beside what it took."""
     from harness.data import data_root
     from harness.orchestrate.estimate import estimate
     from harness.orchestrate.history import note_run

@@ -45,7 +45,9 @@ def plan_trials(
         return []
     rows = [(row, row_network(experiment, row, profile)) for row in experiment.rows]
     return [
-        _planned(experiment, row, network, profile, seed, loaded) for seed in seeds for row, network in rows
+        _planned(experiment.name, row, profile, _trial(row, network, profile, seed, loaded))
+        for seed in seeds
+        for row, network in rows
     ]
 
 

@@ -21,14 +21,17 @@ STAGES: tuple[Stage, ...] = ("res2", "res3", "res4", "res5")
 class Frozen(BaseModel):
     """Base of all declared things: immutable, and a key that nobody reads is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _fraction(value: Any) -> Any:
     """Let a YAML file say `1/8`, as the paper does."""
-    if isinstance(value, str) and "/" in value:
+    if not (isinstance(value, str) and "/" in value):
+        return value
+    try:
         return float(Fraction(value.replace(" ", "")))
-    return value
+    except (ValueError, ZeroDivisionError):
+        raise ValueError("expected a share, such as 1/8 or 0.125") from None
 
 
 Share = Annotated[float, BeforeValidator(_fraction), Field(gt=0, le=1)]
@@ -56,7 +59,8 @@ class Aggregation(Frozen):
             return data
         own = {k: v for k, v in data.items() if k in cls.model_fields}
         extra = {k: v for k, v in data.items() if k not in cls.model_fields}
-        return {**own, "options": {**own.get("options", {}), **extra}}
+        options = own.get("options", {})
+        return {**own, "options": {**options, **extra}} if isinstance(options, dict) else own
 
 
 class TrainSampling(Frozen):
@@ -139,7 +143,7 @@ class Scale(Frozen):
     """Size of the network and of its input; the paper's values are the defaults."""
 
     width: PositiveInt = 64
-    stem_kernel: PositiveInt = 7
+    stem_kernel: Literal[3, 5, 7] = 7
     inflate: tuple[Stage, ...] = ("res4", "res5")
     dropout: float = Field(default=0.5, ge=0, lt=1)
     crop_px: PositiveInt = 224
@@ -173,6 +177,16 @@ class Recipe(Frozen):
             raise ValueError(f"milestones {list(self.milestones)} must lie below epochs {self.epochs}")
         return self
 
+    @model_validator(mode="after")
+    def _nothing_unused(self) -> Recipe:
+        """A setting without effect would give equal trials different ids."""
+        if self.schedule != "steps" and self.milestones:
+            raise ValueError(f"milestones are for schedule 'steps', and this one is {self.schedule!r}")
+        default = type(self).model_fields["momentum"].default
+        if self.optimizer != "sgd" and self.momentum != default:
+            raise ValueError(f"momentum is for optimizer 'sgd', and this one is {self.optimizer!r}")
+        return self
+
 
 class Pretraining(Frozen):
     """What stands for ImageNet at the embedded scale: the backbone is first trained on single snippets.
@@ -203,6 +217,12 @@ class Resources(Frozen):
     gpus: float = Field(default=0, ge=0)
     max_retries: int = Field(default=2, ge=0)
 
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Resources:
+        if self.gpus > 1 and not self.gpus.is_integer():
+            raise ValueError(f"gpus is {self.gpus:g}: a share of one GPU (such as 0.5), or whole GPUs")
+        return self
+
 
 class TestOverride(Frozen):
     """A profile's smaller test protocol, in place of the rows' (the paper's)."""
@@ -228,7 +248,6 @@ class Profile(Frozen):
     resources: Resources = Resources()
     test: TestOverride | None = None
     seeds: PositiveInt = 3
-    cost_classes: PositiveInt | None = None
     deviations: tuple[str, ...] = ()
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """The whole contract of a variant, each point in plain words.
 
-    report = check_variant(Path("my_module.py"))
-    report.ok, report.findings
+report = check_variant(Path("my_module.py"))
+report.ok, report.findings
 """
 
 from __future__ import annotations
@@ -69,8 +69,12 @@ def _place(subject: Subject) -> str:
     checks.options(subject)
     trial = reference_trial(subject)
     subject.module()
-    places = ", ".join(f"{stage} block {'+'.join(map(str, b))}" for stage, b in trial.network.placement.items())
-    return f"{subject.name!r} can stand at position {trial.network.position} of {places} (the DSA row's place)"
+    places = ", ".join(
+        f"{stage} block {'+'.join(map(str, b))}" for stage, b in trial.network.placement.items()
+    )
+    return (
+        f"{subject.name!r} can stand at position {trial.network.position} of {places} (the DSA row's place)"
+    )
 
 
 def run_check(name: str, check: Callable[[Subject], str], subject: Subject) -> Finding:

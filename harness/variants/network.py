@@ -141,7 +141,9 @@ def _answer(process: subprocess.Popen[str]) -> Fingerprint:
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        raise Broken(f"a fresh process did not answer in {FRESH_SECONDS} s", "look for endless loops") from None
+        raise Broken(
+            f"a fresh process did not answer in {FRESH_SECONDS} s", "look for endless loops"
+        ) from None
     if process.returncode:
         last = (err.strip().splitlines() or ["no message"])[-1]
         raise Broken(

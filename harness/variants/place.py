@@ -19,7 +19,9 @@ def variant_row(base: Row, name: str, options: Mapping[str, Any]) -> Row:
     Backbone, snippets and test protocol stay. A base without a module leaves the places to the variant's own
     registered ones.
     """
-    aggregation = aggregation_for_variant(base.aggregation, name).model_copy(update={"options": dict(options)})
+    aggregation = aggregation_for_variant(base.aggregation, name).model_copy(
+        update={"options": dict(options)}
+    )
     return base.model_copy(update={"name": label(name, options), "aggregation": aggregation, "paper": None})
 
 

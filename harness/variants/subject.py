@@ -51,7 +51,9 @@ class Subject:
     def entry(self) -> AggregationEntry:
         return aggregation_entry(self.name)
 
-    def module(self, channels: int = CHANNELS, snippets: int = U, frames: int = T, seed: int = 0) -> nn.Module:
+    def module(
+        self, channels: int = CHANNELS, snippets: int = U, frames: int = T, seed: int = 0
+    ) -> nn.Module:
         """A fresh module in training mode, its weights from torch's generator at `seed`."""
         torch.manual_seed(seed)
         return self.entry.build(channels, snippets, frames, self.options)

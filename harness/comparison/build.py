@@ -1,0 +1,179 @@
+"""Records of two or more methods to a report as data: verdicts, movers, flips, costs, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.comparison.comparable import Difference, notes, refusals
+from harness.comparison.method import Answers, Method, answers
+from harness.data import ScriptedDigits, dataset_spec
+from harness.data.scripted_digits import classes as script_classes
+from harness.errors import UserError
+from harness.experiment.spec import Trial
+from harness.statistics.paired import Comparison, compare_many, flips, per_class_movers, per_factor_movers
+
+Bools = NDArray[np.bool_]
+NOT_COMPARABLE = "not comparable"
+
+
+@dataclass(frozen=True)
+class Versus:
+    """One new method against the base.
+
+    refusals    fields that forbid the comparison; then there is no `result` and nothing below it
+    seeds       that both ran; `left_out` are seeds that only one has
+    movers      per class and per factor (harness.statistics.paired): frames; flips: videos
+    """
+
+    new: Method
+    base: Method
+    refusals: tuple[Difference, ...]
+    notes: tuple[Difference, ...]
+    seeds: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
+    result: Comparison | None = None
+    top1: dict[str, list[float]] = field(default_factory=dict)
+    classes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    factors: pd.DataFrame = field(default_factory=pd.DataFrame)
+    flips: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def verdict(self) -> str:
+        return NOT_COMPARABLE if self.result is None else self.result.verdict
+
+
+@dataclass(frozen=True)
+class Report:
+    """All new methods against one base, Holm's correction over those that could be tested."""
+
+    name: str
+    profile: str
+    base: Method
+    versus: tuple[Versus, ...]
+    alpha: float
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Both methods' answers on the seeds that both ran, seeds in ascending order."""
+
+    seeds: list[int]
+    new: list[Answers]
+    base: list[Answers]
+
+    def right(self) -> tuple[Bools, Bools]:
+        new_SV, base_SV = (np.stack([a.predicted_V == a.labels_V for a in s]) for s in (self.new, self.base))
+        return new_SV, base_SV
+
+
+def compare_methods(new: Sequence[Method], base: Method, profile: str, *, alpha: float = 0.05) -> Report:
+    """Compare every method of `new` with `base`.
+
+    Raises UserError where a method has no record at all, two of them are the same, or none of the seeds is shared.
+    """
+    for method in (base, *new):
+        _refuse_empty(method)
+    _refuse_same(new, base)
+    refused = {m.label: tuple(refusals(m, base)) for m in new}
+    pairs = {m.label: _pair(m, base) for m in new if not refused[m.label]}
+    tested = compare_many({k: (*p.right(), p.seeds) for k, p in pairs.items()}, alpha=alpha)
+    versus = tuple(
+        _versus(m, base, pairs[m.label], tested[m.label])
+        if m.label in pairs
+        else Versus(m, base, refused[m.label], tuple(notes(m, base)))
+        for m in new
+    )
+    return Report(_name(new, base), profile, base, versus, alpha)
+
+
+def _refuse_empty(method: Method) -> None:
+    if method.seeds:
+        return
+    problems = dict.fromkeys(method.problems.values())
+    raise UserError(
+        f"{method.origin}: nothing to compare, no finished trial ({'; '.join(problems)}). "
+        "`harness compare --run …` trains what is missing"
+    )
+
+
+def _refuse_same(new: Sequence[Method], base: Method) -> None:
+    seen: dict[str, str] = {}
+    for method in (base, *new):
+        trial = method.trial.model_copy(update={"seed": 0}).model_dump_json()
+        if trial in seen:
+            raise UserError(
+                f"{method.origin} and {seen[trial]} are the same trials: a method against itself has no difference"
+            )
+        seen[trial] = method.origin
+    labels = [method.label for method in (base, *new)]
+    twice = [label for label in labels if labels.count(label) > 1]
+    if twice:
+        raise UserError(f"two methods are called {twice[0]!r}; write them as EXPERIMENT:ROW")
+
+
+def _pair(new: Method, base: Method) -> _Pair:
+    seeds = sorted(set(new.seeds) & set(base.seeds))
+    if not seeds:
+        raise UserError(
+            f"{new.label} and {base.label} share no seed: {new.label} has {new.seeds}, {base.label} has "
+            f"{base.seeds}; run one of them with the other's seeds (`harness compare --run …`)"
+        )
+    return _Pair(seeds, *([answers(*m.lines.loc[s, ["root", "id"]]) for s in seeds] for m in (new, base)))
+
+
+def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versus:
+    new_SV, base_SV = pair.right()
+    first = pair.base[0]
+    names = class_names(base.trial)
+    return Versus(
+        new=new,
+        base=base,
+        refusals=(),
+        notes=tuple(notes(new, base)),
+        seeds=tuple(pair.seeds),
+        left_out=tuple(sorted(set(new.seeds) ^ set(base.seeds))),
+        result=result,
+        top1={"new": (100 * new_SV.mean(1)).tolist(), "base": (100 * base_SV.mean(1)).tolist()},
+        classes=per_class_movers(new_SV, base_SV, [names.get(int(k), f"class {k}") for k in first.labels_V]),
+        factors=_factors(base.trial, pair),
+        flips=flips(new_SV, base_SV, first.videos),
+    )
+
+
+def class_names(trial: Trial) -> dict[int, str]:
+    """Label -> the class's name; empty for a dataset whose classes are not declared."""
+    spec = dataset_spec(trial.dataset)
+    return {c.label: c.class_name for c in script_classes(spec)} if isinstance(spec, ScriptedDigits) else {}
+
+
+def _factors(trial: Trial, pair: _Pair) -> pd.DataFrame:
+    """Movers per factor, by the definition of `harness.data.factor_accuracies`; empty without factors."""
+    spec = dataset_spec(trial.dataset)
+    if not isinstance(spec, ScriptedDigits):
+        return pd.DataFrame()
+    table = script_classes(spec)
+    actor_K = np.array([c.actor for c in table])
+    script_K = np.array([c.script for c in table])
+    family_V = np.array([table[k].family for k in pair.base[0].labels_V])
+
+    def right(side: list[Answers]) -> dict[str, Bools]:
+        actor_SV = np.stack([actor_K[a.predicted_V] == actor_K[a.labels_V] for a in side])
+        script_SV = np.stack([script_K[a.predicted_V] == script_K[a.labels_V] for a in side])
+        return {"appearance": actor_SV} | {f: script_SV[:, family_V == f] for f in sorted(set(family_V))}
+
+    return per_factor_movers(right(pair.new), right(pair.base))
+
+
+def _name(new: Sequence[Method], base: Method) -> str:
+    """A file's name: `temporal_conv_vs_dsa_i3d_4x4`."""
+    return f"{'_and_'.join(_slug(m.label) for m in new)[:80]}_vs_{_slug(base.label)[:60]}"
+
+
+def _slug(text: str) -> str:
+    words = "".join(c if c.isalnum() else " " for c in text.lower()).split()
+    return "_".join(words)

@@ -1,0 +1,304 @@
+"""A report in words and tables: what was found, what it cannot say, and where every number comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from harness.comparison.build import Report, Versus
+from harness.comparison.document import Document, Grid, Section
+from harness.comparison.method import Method
+from harness.statistics.intervals import Interval, mean_interval
+from harness.statistics.paired import BETTER, NO_DIFFERENCE, ONE_SEED, WORSE, Comparison
+
+SHOWN = 10  # lines of the longer tables; the rest is counted
+COSTS = (  # key of the record, heading, factor
+    ("params", "params (M)", 1e-6),
+    ("macs_per_view", "multiply-adds a view (M)", 1e-6),
+    ("views", "views a video", 1.0),
+    ("macs_inference", "multiply-adds a video (M)", 1e-6),
+    ("latency_ms", "a view (ms)", 1.0),
+    ("peak_memory_mb", "peak memory (MB)", 1.0),
+    ("train_videos_per_s", "training (videos/s)", 1.0),
+)
+
+
+def document(report: Report) -> Document:
+    """The whole report, ready for any renderer."""
+    several = len(report.versus) > 1
+    sections = [_overview(report)] if several else []
+    for versus in report.versus:
+        sections += _sections(versus, several)
+    sections += [_costs(report), _provenance(report)]
+    names = ", ".join(v.new.label for v in report.versus)
+    title = f"{names} against {report.base.label} (profile {report.profile})"
+    return Document(report.name, title, tuple(sections))
+
+
+def verdict_sentence(versus: Versus) -> str:
+    """The verdict in one sentence that can be quoted alone."""
+    new, base, result = versus.new.label, versus.base.label, versus.result
+    if result is None:
+        fields = "; ".join(d.words(new, base) for d in versus.refusals)
+        return f"{new} and {base} are not comparable: {fields}."
+    size = f"{result.n_seeds} seed{'s' * (result.n_seeds != 1)} × {result.n_videos} test videos"
+    if result.verdict in (BETTER, WORSE):
+        return f"{new} is {result.verdict} than {base}: {_difference(result)}, {size}."
+    if result.verdict == NO_DIFFERENCE:
+        return f"No difference between {new} and {base} was detected: {_difference(result)}, {size}. {_power(result)}"
+    return f"{new} against {base} is {result.verdict}: {result.difference:+.2f} points of top-1, {size}."
+
+
+def _difference(result: Comparison) -> str:
+    p_value = result.p_adjusted
+    corrected = " after Holm's correction" if p_value != result.p_value else ""
+    return (
+        f"{result.difference:+.2f} points of top-1 ({100 * (1 - result.alpha):g} % interval "
+        f"{_ends(result.interval)}, p = {_p(p_value)}{corrected})"
+    )
+
+
+def _power(result: Comparison) -> str:
+    if result.smallest_detectable is None:
+        return "How large a difference it could have detected cannot be said: no spread was seen."
+    return (
+        f"This is no proof of equality: a true difference of {result.smallest_detectable:.1f} points would have been "
+        "found in 80 % of such comparisons, smaller ones less often."
+    )
+
+
+def _overview(report: Report) -> Section:
+    rows = tuple(
+        (v.new.label, v.verdict, *_overview_numbers(v.result), _count(v.result, "n_seeds"))
+        for v in report.versus
+    )
+    header = ("method", "verdict", "difference", "95 % interval", "p (Holm)", "seeds")
+    tested = sum(v.result is not None and v.result.p_value is not None for v in report.versus)
+    remark = (
+        f"Holm's correction over {tested} comparisons: each verdict holds although {tested} were looked at. "
+        "Intervals are those of each comparison alone."
+    )
+    return Section("All against the base", grid=Grid(header, rows, words=2), remarks=(remark,))
+
+
+def _overview_numbers(result: Comparison | None) -> tuple[str, str, str]:
+    if result is None:
+        return "–", "–", "–"
+    return f"{result.difference:+.2f}", _ends(result.interval), _p(result.p_adjusted)
+
+
+def _count(result: Comparison | None, name: str) -> str:
+    return "–" if result is None else str(getattr(result, name))
+
+
+def _sections(versus: Versus, several: bool) -> list[Section]:
+    heading = f"Verdict: {versus.verdict}"
+    if several:
+        heading = f"{versus.new.label}: {versus.verdict}"
+    if versus.result is None:
+        remedy = "Run both with the same settings (one profile, one dataset); a verdict across settings would say nothing."
+        return [Section(heading, (verdict_sentence(versus), remedy), remarks=_remarks(versus))]
+    parts = [
+        Section(heading, (verdict_sentence(versus),), _numbers(versus), _remarks(versus)),
+        _second_opinion(versus, versus.result),
+        _movers("Where they differ: factors of the videos", versus.factors, "factor"),
+        _movers("Where they differ: classes", versus.classes, "class"),
+        _flips(versus),
+    ]
+    return [part for part in parts if part is not None]
+
+
+def _numbers(versus: Versus) -> Grid:
+    result = versus.result
+    assert result is not None, "only comparable methods have numbers"
+    rows = [_top1_row(m.label, versus.top1[k]) for m, k in ((versus.new, "new"), (versus.base, "base"))]
+    rows.append(("difference", f"{result.difference:+.2f}", _ends(result.interval), _p(result.p_adjusted)))
+    return Grid(("top-1 (%)", "mean", "95 % interval", "p"), tuple(rows))
+
+
+def _top1_row(label: str, top1_S: list[float]) -> tuple[str, str, str, str]:
+    interval = mean_interval(top1_S)
+    return label, f"{interval.mean:.2f}", _ends(interval), ""
+
+
+def _remarks(versus: Versus) -> tuple[str, ...]:
+    remarks = list(versus.result.notes) if versus.result is not None else []
+    if versus.left_out:
+        seeds = ", ".join(map(str, versus.left_out))
+        remarks.append(f"Seeds that only one of the two has were left out: {seeds}.")
+    for method in (versus.new, versus.base):
+        failed = {s: why for s, why in method.problems.items() if why != "not run"}
+        remarks += [f"{method.label}, seed {seed}: {why}." for seed, why in failed.items()]
+    differing = [d.words(versus.new.label, versus.base.label) for d in versus.notes]
+    return (*remarks, *(f"{text[0].upper()}{text[1:]}." for text in differing))
+
+
+def _second_opinion(versus: Versus, result: Comparison) -> Section:
+    rows = tuple(
+        (str(m.seed), f"{new:.2f}", f"{base:.2f}", str(m.only_new), str(m.only_base), _p(m.p_value))
+        for m, new, base in zip(result.mcnemar, versus.top1["new"], versus.top1["base"], strict=True)
+    )
+    header = ("seed", "top-1 new", "top-1 base", "only new right", "only base right", "p")
+    sentence = (
+        "McNemar's exact test compares two trained networks on these videos; it knows nothing of other seeds, so it "
+        + ("is all that one seed allows." if result.verdict == ONE_SEED else "does not decide the verdict.")
+    )
+    return Section("Second opinion: each seed by itself", (sentence,), Grid(header, rows))
+
+
+def _movers(heading: str, movers: pd.DataFrame, kind: str) -> Section | None:
+    if not len(movers):
+        return None
+    rows = tuple(_mover(line) for _, line in movers.head(SHOWN).iterrows())
+    remarks = [f"{len(movers)} tests, Holm's correction within this table."]
+    if len(movers) > SHOWN:
+        remarks.append(f"The {SHOWN} largest of {len(movers)} moves are shown.")
+    header = (kind, "videos", "new", "base", "difference", "95 % interval", "p (Holm)")
+    return Section(heading, grid=Grid(header, rows), remarks=tuple(remarks), level=3)
+
+
+def _mover(line: pd.Series) -> tuple[str, ...]:
+    ends = "–" if math.isnan(line["low"]) else f"{line['low']:.1f} to {line['high']:.1f}"
+    p_value = None if math.isnan(line["p_adjusted"]) else float(line["p_adjusted"])
+    numbers = (f"{line['new']:.1f}", f"{line['base']:.1f}", f"{line['difference']:+.1f}", ends, _p(p_value))
+    return str(line["group"]), str(line["n_videos"]), *numbers
+
+
+def _flips(versus: Versus) -> Section:
+    found = versus.flips
+    gained, lost = int((found["flip"] == "gained").sum()), int((found["flip"] == "lost").sum())
+    sentence = f"Videos whose answer flipped (most seeds of the one right, of the other wrong): {gained} gained, {lost} lost."
+    rows = tuple(
+        (
+            str(line["video"]),
+            line["flip"],
+            *(f"{line[k]}/{line['n_seeds']}" for k in ("new_right", "base_right")),
+        )
+        for _, line in found.head(SHOWN).iterrows()
+    )
+    more = (f"The {SHOWN} most decided of {len(found)} are shown.",) if len(found) > SHOWN else ()
+    grid = Grid(("video", "", "new right", "base right"), rows, words=2) if rows else None
+    return Section("Flipped videos", (sentence,), grid, more, level=3)
+
+
+def _costs(report: Report) -> Section:
+    methods = [*(v.new for v in report.versus), report.base]
+    known = [c for c in COSTS if any(f"cost_{c[0]}" in m.lines for m in methods)]
+    rows = tuple(
+        (m.label, *(_cost(m, key, factor, report.base) for key, _, factor in known)) for m in methods
+    )
+    remark = "In brackets: against the base. Times were measured while other trials may have run beside."
+    return Section("What it costs", grid=Grid(("method", *(c[1] for c in known)), rows), remarks=(remark,))
+
+
+def _cost(method: Method, key: str, factor: float, base: Method) -> str:
+    value, reference = _median_cost(method, key), _median_cost(base, key)
+    if value is None:
+        return "–"
+    text = f"{value * factor:,.4g}"
+    if method is base or not reference:
+        return text
+    return f"{text} ({value / reference - 1:+.1%})"
+
+
+def _median_cost(method: Method, key: str) -> float | None:
+    column = f"cost_{key}"
+    if column not in method.lines:
+        return None
+    median = float(method.lines[column].median())
+    return None if math.isnan(median) else median
+
+
+def _provenance(report: Report) -> Section:
+    methods = [*(v.new for v in report.versus), report.base]
+    rows = tuple(_record_row(m, line) for m in methods for _, line in m.lines.iterrows())
+    header = ("method", "seed", "trial", "records", "commit", "machine", "torch", "manifest", "when")
+    remarks = [f"{m.label}: {m.origin}." for m in methods]
+    remarks.append("`harness show TRIAL` prints a trial's settings, numbers and provenance.")
+    return Section("Where the numbers come from", grid=Grid(header, rows, words=9), remarks=tuple(remarks))
+
+
+def _record_row(method: Method, line: pd.Series) -> tuple[str, ...]:
+    dirty = "+" if line.get("provenance_dirty") in (True, 1.0) else ""
+    return (
+        method.label,
+        f"{line['seed']:.0f}",
+        line["id"],
+        str(line["source"]),
+        _text(line.get("provenance_commit"))[:8] + dirty,
+        _text(line.get("provenance_processor"))[:24],
+        _text(line.get("provenance_version_torch")),
+        _text(line.get("dataset_manifest"))[:8],
+        _text(line.get("provenance_created"))[:10],
+    )
+
+
+def _text(value: Any) -> str:
+    return "?" if value is None or value != value else str(value)  # noqa: PLR0124 - NaN is not itself
+
+
+def _ends(interval: Interval) -> str:
+    return "none" if interval.low is None else f"{interval.low:.2f} to {interval.high:.2f}"
+
+
+def _p(p_value: float | None) -> str:
+    if p_value is None:
+        return "–"
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def as_data(report: Report) -> dict[str, Any]:
+    """For `--json`: the report's numbers, without the words."""
+    return {
+        "profile": report.profile,
+        "base": _method_data(report.base),
+        "comparisons": [_versus_data(v) for v in report.versus],
+    }
+
+
+def _method_data(method: Method) -> dict[str, Any]:
+    costs = {key: _median_cost(method, key) for key, _, _ in COSTS}
+    return {
+        "label": method.label,
+        "origin": method.origin,
+        "trials": {
+            str(seed): str(i) for seed, i in zip(method.seeds, method.lines.get("id", ()), strict=True)
+        },
+        "cost": costs,
+    }
+
+
+def _versus_data(versus: Versus) -> dict[str, Any]:
+    result = versus.result
+    data = {
+        "new": _method_data(versus.new),
+        "verdict": versus.verdict,
+        "sentence": verdict_sentence(versus),
+        "differing_fields": [vars(d) for d in versus.refusals],
+        "notes": list(_remarks(versus)),
+    }
+    if result is None:
+        return data
+    return data | {
+        "difference": result.difference,
+        "interval": [result.interval.low, result.interval.high],
+        "p_value": result.p_value,
+        "p_adjusted": result.p_adjusted,
+        "smallest_detectable": result.smallest_detectable,
+        "seeds": list(versus.seeds),
+        "n_videos": result.n_videos,
+        "top1": versus.top1,
+        "mcnemar": [vars(m) for m in result.mcnemar],
+        "factors": _records(versus.factors),
+        "classes": _records(versus.classes),
+        "flips": _records(versus.flips),
+    }
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Lines as dictionaries, NaN as None."""
+    lines: Iterable[dict[str, Any]] = frame.to_dict("records")
+    return [{k: None if v != v else v for k, v in line.items()} for line in lines]  # noqa: PLR0124
