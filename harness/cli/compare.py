@@ -19,7 +19,6 @@ from harness.cli.common import (
     ProfileName,
     Reports,
     Results,
-    Seeds,
     print_json,
 )
 from harness.cli.run import run_missing
@@ -89,7 +88,7 @@ def compare(
     numbers = _seeds(base, frame, own, seeds)
     code = 0
     if run or (run is None and any(w.variant for w in new)):
-        code = _run([*new, base], own, numbers, frame, store, data, inline)
+        code = _run([*new, base], own, numbers, frame, store=store, data=data, inline=inline)
         frame = load(store.root, *baseline_roots())
     report = compare_methods(
         [w.method(frame, own, numbers) for w in new], base.method(frame, own, numbers), own.name
@@ -116,6 +115,7 @@ def _run(
     profile: Profile,
     seeds: list[int],
     frame: pd.DataFrame,
+    *,
     store: Store,
     data: Path | None,
     inline: bool,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -22,11 +23,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(render.report)
-for command in (plan.plan, run.run, status.status, render.tables, render.cost, inspect.show, inspect.weights):
-    app.command()(command)
-for command in (compare.compare, check_variant.check_variant):
-    app.command()(command)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    plan.plan,
+    run.run,
+    status.status,
+    render.tables,
+    render.cost,
+    compare.compare,
+    inspect.show,
+    render.report,
+    check_variant.check_variant,
+    inspect.weights,
+)
+for command in COMMANDS:
+    app.command(command.__name__.replace("_", "-"))(command)
 app.add_typer(data.app, name="data")
 
 

@@ -62,7 +62,7 @@ def run(
 
 
 def run_missing(plan: Plan, split: Pending, store: Store, data: Path | None, inline: bool) -> Outcome:
-    """Prepare the dataset and run `split.todo` into the store, with progress; the estimate is noted beside what it took."""
+    """Prepare the dataset and run `split.todo` into the store; the estimate is noted beside what it took."""
     from harness.data import data_root
     from harness.orchestrate.estimate import estimate
     from harness.orchestrate.history import note_run

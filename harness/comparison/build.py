@@ -67,7 +67,7 @@ class _Pair:
     base: list[Answers]
 
     def right(self) -> tuple[Bools, Bools]:
-        new_SV, base_SV = (np.stack([a.predicted_V == a.labels_V for a in s]) for s in (self.new, self.base))
+        new_SV, base_SV = (np.stack([a.predicted == a.labels for a in s]) for s in (self.new, self.base))
         return new_SV, base_SV
 
 
@@ -139,7 +139,7 @@ def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versu
         left_out=tuple(sorted(set(new.seeds) ^ set(base.seeds))),
         result=result,
         top1={"new": (100 * new_SV.mean(1)).tolist(), "base": (100 * base_SV.mean(1)).tolist()},
-        classes=per_class_movers(new_SV, base_SV, [names.get(int(k), f"class {k}") for k in first.labels_V]),
+        classes=per_class_movers(new_SV, base_SV, [names.get(int(k), f"class {k}") for k in first.labels]),
         factors=_factors(base.trial, pair),
         flips=flips(new_SV, base_SV, first.videos),
     )
@@ -159,11 +159,11 @@ def _factors(trial: Trial, pair: _Pair) -> pd.DataFrame:
     table = script_classes(spec)
     actor_K = np.array([c.actor for c in table])
     script_K = np.array([c.script for c in table])
-    family_V = np.array([table[k].family for k in pair.base[0].labels_V])
+    family_V = np.array([table[k].family for k in pair.base[0].labels])
 
     def right(side: list[Answers]) -> dict[str, Bools]:
-        actor_SV = np.stack([actor_K[a.predicted_V] == actor_K[a.labels_V] for a in side])
-        script_SV = np.stack([script_K[a.predicted_V] == script_K[a.labels_V] for a in side])
+        actor_SV = np.stack([actor_K[a.predicted] == actor_K[a.labels] for a in side])
+        script_SV = np.stack([script_K[a.predicted] == script_K[a.labels] for a in side])
         return {"appearance": actor_SV} | {f: script_SV[:, family_V == f] for f in sorted(set(family_V))}
 
     return per_factor_movers(right(pair.new), right(pair.base))

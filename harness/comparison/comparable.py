@@ -76,7 +76,7 @@ def _must_agree(line: pd.Series) -> dict[str, str]:
     facts = {
         **_flat("dataset", config["dataset"]),
         "dataset manifest": _known(line.get("dataset_manifest"))[:12],
-        PROTOCOL: f"{test['U']} snippets {test['grouping']}, {test['crops']} crops",
+        PROTOCOL: f"{test['U']} snippets ({test['grouping']}) × {test['crops']} crop{'s' * (test['crops'] > 1)}",
         **_flat("recipe", config["recipe"]),
         **_flat("pretraining", config.get("pretraining") or {"kind": "none"}),
         **{f"scale.{key}": str(network[key]) for key in ("width", "stem_kernel", "dropout")},

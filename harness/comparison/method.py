@@ -52,17 +52,17 @@ class Answers:
     """A trial's answers: video ids in sorted order, their labels, the predicted classes (mean of the groups)."""
 
     videos: tuple[str, ...]
-    labels_V: Ints
-    predicted_V: Ints
+    labels: Ints
+    predicted: Ints
 
 
 @lru_cache(maxsize=4096)
 def answers(root: str, trial_id: str) -> Answers:
     """Read a trial's predictions. Raises UserError where they are missing or damaged."""
-    scores_VGK, labels_V, videos = scores_from_predictions(Store(Path(root)).predictions(trial_id))
+    scores_VGK, labels, videos = scores_from_predictions(Store(Path(root)).predictions(trial_id))
     order_V = np.argsort(np.asarray(videos, dtype=str))
-    predicted_V = scores_VGK.mean(1).argmax(1)
-    return Answers(tuple(videos[i] for i in order_V), labels_V[order_V], predicted_V[order_V])
+    predicted = scores_VGK.mean(1).argmax(1)
+    return Answers(tuple(videos[i] for i in order_V), labels[order_V], predicted[order_V])
 
 
 def method_of_trials(planned: Sequence[Planned], frame: pd.DataFrame, label: str, origin: str) -> Method:

@@ -110,12 +110,8 @@ def parse_wanted(
     options: `key=value[,value]` of every variant's module; each combination is a method of its own.
     Raises UserError for whatever cannot be found, loaded or combined.
     """
-    *names, last = methods or [None]
-    if baseline is None:
-        base_text = last
-    else:
-        names, base_text = list(methods), baseline
-    if base_text is None:
+    names, base_text = (methods, baseline) if baseline is not None else (methods[:-1], "".join(methods[-1:]))
+    if not base_text:
         raise UserError(
             "compare what with what? `harness compare NEW BASE`, or --variant FILE --baseline dsa"
         )

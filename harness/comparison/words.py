@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -24,6 +23,10 @@ COSTS = (  # key of the record, heading, factor
     ("peak_memory_mb", "peak memory (MB)", 1.0),
     ("train_videos_per_s", "training (videos/s)", 1.0),
 )
+EXPLAINED = {
+    "factor": " Appearance: the right actor, in all videos. Motion, order and position: the right script, in the "
+    "videos that need just that to be told apart."
+}
 
 
 def document(report: Report) -> Document:
@@ -57,7 +60,7 @@ def _difference(result: Comparison) -> str:
     corrected = " after Holm's correction" if p_value != result.p_value else ""
     return (
         f"{result.difference:+.2f} points of top-1 ({100 * (1 - result.alpha):g} % interval "
-        f"{_ends(result.interval)}, p = {_p(p_value)}{corrected})"
+        f"{_ends(result.interval)}, {_p_words(p_value)}{corrected})"
     )
 
 
@@ -99,7 +102,9 @@ def _sections(versus: Versus, several: bool) -> list[Section]:
     if several:
         heading = f"{versus.new.label}: {versus.verdict}"
     if versus.result is None:
-        remedy = "Run both with the same settings (one profile, one dataset); a verdict across settings would say nothing."
+        remedy = (
+            "Run both with the same settings (one profile, one dataset): across settings no verdict is sound."
+        )
         return [Section(heading, (verdict_sentence(versus), remedy), remarks=_remarks(versus))]
     parts = [
         Section(heading, (verdict_sentence(versus),), _numbers(versus), _remarks(versus)),
@@ -153,7 +158,7 @@ def _movers(heading: str, movers: pd.DataFrame, kind: str) -> Section | None:
     if not len(movers):
         return None
     rows = tuple(_mover(line) for _, line in movers.head(SHOWN).iterrows())
-    remarks = [f"{len(movers)} tests, Holm's correction within this table."]
+    remarks = [f"{len(movers)} tests, Holm's correction within this table.{EXPLAINED.get(kind, '')}"]
     if len(movers) > SHOWN:
         remarks.append(f"The {SHOWN} largest of {len(movers)} moves are shown.")
     header = (kind, "videos", "new", "base", "difference", "95 % interval", "p (Holm)")
@@ -170,7 +175,7 @@ def _mover(line: pd.Series) -> tuple[str, ...]:
 def _flips(versus: Versus) -> Section:
     found = versus.flips
     gained, lost = int((found["flip"] == "gained").sum()), int((found["flip"] == "lost").sum())
-    sentence = f"Videos whose answer flipped (most seeds of the one right, of the other wrong): {gained} gained, {lost} lost."
+    sentence = f"Most seeds of the one right, of the other wrong: {gained} videos gained, {lost} lost."
     rows = tuple(
         (
             str(line["video"]),
@@ -188,20 +193,19 @@ def _costs(report: Report) -> Section:
     methods = [*(v.new for v in report.versus), report.base]
     known = [c for c in COSTS if any(f"cost_{c[0]}" in m.lines for m in methods)]
     rows = tuple(
-        (m.label, *(_cost(m, key, factor, report.base) for key, _, factor in known)) for m in methods
+        (name, *(_cost(m, key, factor, report.base) for m in methods)) for key, name, factor in known
     )
     remark = "In brackets: against the base. Times were measured while other trials may have run beside."
-    return Section("What it costs", grid=Grid(("method", *(c[1] for c in known)), rows), remarks=(remark,))
+    return Section("What it costs", grid=Grid(("", *(m.label for m in methods)), rows), remarks=(remark,))
 
 
 def _cost(method: Method, key: str, factor: float, base: Method) -> str:
+    """The median over the seeds, and its share more or less than the base's."""
     value, reference = _median_cost(method, key), _median_cost(base, key)
     if value is None:
         return "–"
     text = f"{value * factor:,.4g}"
-    if method is base or not reference:
-        return text
-    return f"{text} ({value / reference - 1:+.1%})"
+    return text if method is base or not reference else f"{text} ({value / reference - 1:+.1%})"
 
 
 def _median_cost(method: Method, key: str) -> float | None:
@@ -216,7 +220,7 @@ def _provenance(report: Report) -> Section:
     methods = [*(v.new for v in report.versus), report.base]
     rows = tuple(_record_row(m, line) for m in methods for _, line in m.lines.iterrows())
     header = ("method", "seed", "trial", "records", "commit", "machine", "torch", "manifest", "when")
-    remarks = [f"{m.label}: {m.origin}." for m in methods]
+    remarks = [f"{m.label}: {m.origin}." for m in methods if m.label != m.origin]
     remarks.append("`harness show TRIAL` prints a trial's settings, numbers and provenance.")
     return Section("Where the numbers come from", grid=Grid(header, rows, words=9), remarks=tuple(remarks))
 
@@ -242,6 +246,11 @@ def _text(value: Any) -> str:
 
 def _ends(interval: Interval) -> str:
     return "none" if interval.low is None else f"{interval.low:.2f} to {interval.high:.2f}"
+
+
+def _p_words(p_value: float | None) -> str:
+    text = _p(p_value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _p(p_value: float | None) -> str:
@@ -300,5 +309,5 @@ def _versus_data(versus: Versus) -> dict[str, Any]:
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Lines as dictionaries, NaN as None."""
-    lines: Iterable[dict[str, Any]] = frame.to_dict("records")
-    return [{k: None if v != v else v for k, v in line.items()} for line in lines]  # noqa: PLR0124
+    lines = frame.to_dict("records")
+    return [{str(k): None if v != v else v for k, v in line.items()} for line in lines]  # noqa: PLR0124

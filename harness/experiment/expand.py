@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.experiment.identity import trial_id
+from harness.experiment.load import place_of
 from harness.experiment.spec import (
+    STAGES,
     Experiment,
     Network,
     Pretraining,
@@ -18,6 +21,9 @@ from harness.experiment.spec import (
     Trial,
     Variant,
 )
+
+if TYPE_CHECKING:
+    from harness.models.resolve import Resolved
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,11 @@ def plan_trials(
     loaded = _load_variant(variant)
     if experiment.measure == "cost":
         return []
-    rows = [(row, row_network(experiment, row, profile)) for row in experiment.rows]
+    rows = [(row, _trial(experiment, row, profile, loaded)) for row in experiment.rows]
     return [
-        _planned(experiment.name, row, profile, _trial(row, network, profile, seed, loaded))
+        _planned(experiment.name, row, profile, trial.model_copy(update={"seed": seed}))
         for seed in seeds
-        for row, network in rows
+        for row, trial in rows
     ]
 
 
@@ -69,20 +75,20 @@ def _planned(experiment: str, row: Row, profile: Profile, trial: Trial) -> Plann
     return Planned(experiment, row.name, profile.name, trial.seed, trial, trial_id(trial))
 
 
-def _trial(
-    row: Row, network: Network, profile: Profile, seed: int, variant: tuple[str, Variant] | None
-) -> Trial:
+def _trial(experiment: Experiment, row: Row, profile: Profile, variant: tuple[str, Variant] | None) -> Trial:
+    """The row's trial with seed 0."""
+    network = row_network(experiment, row, profile)
     return Trial(
         network=network,
         dataset=full_dataset(profile.dataset, profile.name),
         train=row.train,
-        test=test_protocol(row, profile),
+        test=test_protocol(experiment, row, profile),
         crop_px=profile.scale.crop_px,
         interval=profile.scale.interval,
         pretraining=_full_pretraining(profile),
         recipe=profile.recipe,
         numerics=profile.numerics,
-        seed=seed,
+        seed=0,
         variant=variant[1] if variant and variant[0] == network.aggregation else None,
     )
 
@@ -105,41 +111,76 @@ def _full_pretraining(profile: Profile) -> Pretraining | None:
 
 
 def row_network(experiment: Experiment, row: Row, profile: Profile) -> Network:
-    """A row's network at the profile's scale, every default resolved; UserError names experiment and row."""
-    from harness.models.resolve import resolve
+    """A row's network at the profile's scale, every default resolved.
 
-    spec, scale = row.aggregation, profile.scale
+    Raises UserError naming file, line and row for a module, an option or a place that there is not.
+    """
     try:
-        resolved = resolve(
-            row.backbone,
-            spec.name,
-            position=spec.position,
-            stages=spec.stages,
-            blocks=None if spec.name == "average" else spec.blocks,
-            beta=spec.beta,
-            options=spec.options,
-        )
+        resolved = _resolved(row, profile.scale.width)
     except UserError as error:
-        raise UserError(f"experiment {experiment.name!r}, row {row.name!r}: {error}") from None
+        where = place_of(experiment, "rows", row.name, "aggregation")
+        raise UserError(f"{where}: row {row.name!r}: {error}") from None
+    scale = profile.scale
     return Network(
         backbone=row.backbone,
-        aggregation=spec.name,
+        aggregation=row.aggregation.name,
         width=scale.width,
         stem_kernel=scale.stem_kernel,
-        inflate=scale.inflate if row.backbone.startswith("i3d") else (),
+        inflate=tuple(s for s in STAGES if s in scale.inflate) if row.backbone.startswith("i3d") else (),
         dropout=scale.dropout,
         **vars(resolved),
     )
 
 
-def test_protocol(row: Row, profile: Profile) -> TestProtocol:
-    """The row's protocol (the paper's), or the profile's smaller one."""
+def _resolved(row: Row, width: int) -> Resolved:
+    """Every default spelled out, and one module of each stage built, since only it can judge its options."""
+    from harness.models.resolve import build_each, resolve
+
+    spec = row.aggregation
+    resolved = resolve(
+        row.backbone,
+        spec.name,
+        position=spec.position,
+        stages=spec.stages,
+        blocks=None if spec.name == "average" else spec.blocks,
+        beta=spec.beta,
+        options=spec.options,
+    )
+    build_each(resolved, row.backbone, spec.name, width=width, U=row.train.U, T=row.train.T)
+    return resolved
+
+
+def test_protocol(experiment: Experiment, row: Row, profile: Profile) -> TestProtocol:
+    """The row's protocol (the paper's), or the profile's smaller one.
+
+    Raises UserError where its snippets do not make groups that the row's network takes.
+    """
     override = profile.test
     if override is None:
-        return row.test
-    if row.train.U == 1:
-        return TestProtocol(U=override.clips, crops=override.crops, grouping="each")
-    return TestProtocol(U=override.snippets, crops=override.crops, grouping=override.grouping)
+        protocol, where = row.test, f"{place_of(experiment, 'rows', row.name, 'test')}: test"
+    elif row.train.U == 1:
+        protocol = TestProtocol(U=override.clips, crops=override.crops, grouping="each")
+        where = f"{place_of(profile, 'test', 'clips')}: test"
+    else:
+        protocol = TestProtocol(U=override.snippets, crops=override.crops, grouping=override.grouping)
+        where = f"{place_of(profile, 'test', 'snippets')}: test"
+    try:
+        _check_groups(row, protocol)
+    except UserError as error:
+        raise UserError(f"{where}: row {row.name!r} of {experiment.name!r}: {error}") from None
+    return protocol
 
 
 test_protocol.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
+
+
+def _check_groups(row: Row, protocol: TestProtocol) -> None:
+    from harness.data import snippet_groups
+    from harness.models.resolve import takes_any_U
+
+    size = len(snippet_groups(protocol.U, row.train.U, protocol.grouping)[0])
+    if size != row.train.U and not takes_any_U(row.aggregation.name):
+        raise UserError(
+            f"grouping {protocol.grouping!r} of {protocol.U} snippets gives groups of {size}, and "
+            f"{row.aggregation.name!r} takes the {row.train.U} of train.U only"
+        )

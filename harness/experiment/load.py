@@ -3,99 +3,65 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.errors import UserError, near_match
-from harness.experiment.spec import Aggregation, Experiment, Frozen, Profile, Row
+from harness.experiment.spec import Aggregation, Declared, Experiment, Frozen, Profile, Row
+from harness.experiment.yaml_file import Location, line_of, read_yaml
 
 T = TypeVar("T", bound=Frozen)
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
+_WORDS = {
+    "model_type": "should be a mapping of keys to values",
+    "dict_type": "should be a mapping of keys to values",
+    "tuple_type": "should be a list",
+    "too_short": "should have at least one entry",
+}
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice (PyYAML keeps the last one silently)."""
+def _location(found: ErrorDetails, data: Any) -> Location:
+    """Where in the file: pydantic's location without the steps (members of a union) that no file has."""
+    steps: list[int | str] = []
+    for step in found["loc"]:
+        if isinstance(data, dict | list) and _has(data, step):
+            data = data[step]  # type: ignore[call-overload,index]
+            steps.append(step)
+    return (*steps, found["loc"][-1]) if found["type"] == "missing" else tuple(steps)
 
 
-def _construct_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    pairs = [(loader.construct_object(k, deep=True), k, v) for k, v in node.value]
-    seen: set[Any] = set()
-    for key, key_node, _ in pairs:
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} stands twice", key_node.start_mark
-            )
-        seen.add(key)
-    return {key: loader.construct_object(v, deep=True) for key, _, v in pairs}
+def _has(data: dict[Any, Any] | list[Any], step: int | str) -> bool:
+    return step in data if isinstance(data, dict) else isinstance(step, int) and step < len(data)
 
 
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """One YAML mapping. Raises UserError on a missing, unreadable or broken file."""
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # a SafeLoader
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file{_near_file(path)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {_yaml_problem(error)}") from None
-    if not isinstance(data, dict):
-        raise UserError(
-            f"{path}: expected a mapping of keys to values at the top, found {type(data).__name__}"
-        )
-    return data
-
-
-def _near_file(path: Path) -> str:
-    siblings = [p.stem for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-    known = f"; there are: {', '.join(sorted(siblings))}" if siblings else ""
-    return near_match(path.stem, siblings) + known
-
-
-def _yaml_problem(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    return f"{getattr(error, 'problem', None) or error}{where}"
-
-
-def _line_of(path: Path, location: tuple[int | str, ...]) -> str:
-    """`:12`, the line of the deepest key of `location` that the file really has."""
-    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    line = 1
-    for step in location:
-        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-        elif isinstance(node, yaml.MappingNode):
-            match = [(k, v) for k, v in node.value if k.value == str(step)]
-            if not match:
-                break
-            line, node = match[0][0].start_mark.line + 1, match[0][1]
-        else:
-            break
-    return f":{line}"
-
-
-def _explain(error: ErrorDetails, model: type[Frozen]) -> str:
-    """Pydantic's finding in the project's words, with the near match of an unknown key."""
-    location = [str(step) for step in error["loc"]]
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(model, error["loc"][:-1])
+def _explain(location: Location, found: list[ErrorDetails], model: type[Frozen]) -> str:
+    """Pydantic's findings about one place, in the project's words, with the near match."""
+    dotted, first = ".".join(map(str, location)), found[0]
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(model, first["loc"][:-1])
         listed = f"; known keys here: {', '.join(sorted(known))}" if known else ""
-        return f"unknown key '{'.'.join(location)}'{near_match(location[-1], known)}{listed}"
-    if error["type"] == "missing":
-        return f"the key '{'.'.join(location)}' is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(error["input"], dict | list) else f", not {error['input']!r}"
-    return f"{'.'.join(location) or 'the file'}: {message}{given}"
+        return f"unknown key {dotted!r}{near_match(str(location[-1]), known)}{listed}"
+    if first["type"] == "missing":
+        return f"the key {dotted!r} is missing"
+    message = ", or ".join(dict.fromkeys(map(_message, found)))
+    given = "" if isinstance(first["input"], dict | list) else f", not {first['input']!r}"
+    return (f"{dotted}: " if dotted else "") + message + given + near_match(first["input"], _choices(found))
+
+
+def _message(found: ErrorDetails) -> str:
+    return _WORDS.get(found["type"]) or found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+
+
+def _choices(found: list[ErrorDetails]) -> list[str]:
+    """The words that a key may be set to, where it takes only some."""
+    return [
+        word for f in found for word in re.findall("'([^']*)'", str(f.get("ctx", {}).get("expected", "")))
+    ]
 
 
 def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
@@ -115,16 +81,19 @@ def _inner_model(annotation: Any) -> Any:
     return next((m for m in found if m is not None), None)
 
 
-def validate(model: type[T], data: dict[str, Any], path: Path, prefix: tuple[int | str, ...] = ()) -> T:
-    """`data` as a `model`; raises UserError with every finding on a line of its own."""
+def validate(model: type[T], data: Any, path: Path, prefix: Location = (), label: str = "") -> T:
+    """`data` as a `model`; raises UserError with every finding on a line of its own, `label` before it."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
+        places: dict[Location, list[ErrorDetails]] = {}
+        for found in error.errors(include_url=False):
+            places.setdefault(_location(found, data), []).append(found)
         lines = [
-            f"{path}{_line_of(path, prefix + tuple(e['loc']))}: {_explain(e, model)}"
-            for e in error.errors(include_url=False)
+            f"{path}{line_of(path, prefix + place)}: {label}{_explain(place, found, model)}"
+            for place, found in places.items()
         ]
-        raise UserError("\n".join(dict.fromkeys(lines))) from None
+        raise UserError("\n".join(lines)) from None
 
 
 def _find(name: str | Path, folder: Path) -> Path:
@@ -133,10 +102,39 @@ def _find(name: str | Path, folder: Path) -> Path:
     return path if path.suffix in {".yaml", ".yml"} else folder / f"{name}.yaml"
 
 
+def _check_name(declared: Declared, path: Path) -> None:
+    if path.stem != declared.name:
+        raise UserError(
+            f"{path}{line_of(path, ('name',))}: name: is {declared.name!r}, but the file is called {path.name}; "
+            "make them the same"
+        )
+
+
+def place_of(declared: Declared, *location: int | str) -> str:
+    """`file:line` of a key, for a message; the thing's kind and name where it was made in Python."""
+    if declared.file is None:
+        return f"{type(declared).__name__.lower()} {declared.name!r}"
+    return f"{declared.file}{line_of(declared.file, location)}"
+
+
 def load_profile(name: str | Path) -> Profile:
     """A profile by name (`experiments/profiles/NAME.yaml`) or by path."""
     path = _find(name, EXPERIMENTS / "profiles")
-    return validate(Profile, read_yaml(path), path)
+    profile = validate(Profile, read_yaml(path), path).declared_in(path)
+    _check_name(profile, path)
+    _check_dataset(profile, profile.dataset, "dataset")
+    if profile.pretraining is not None:
+        _check_dataset(profile, profile.pretraining.dataset, "pretraining", "dataset")
+    return profile
+
+
+def _check_dataset(profile: Profile, dataset: dict[str, Any], *keys: str) -> None:
+    from harness.data import dataset_spec
+
+    try:
+        dataset_spec(dataset)
+    except UserError as error:
+        raise UserError(f"{place_of(profile, *keys)}: {'.'.join(keys)}: {error}") from None
 
 
 def load_experiment(name: str | Path) -> Experiment:
@@ -146,35 +144,26 @@ def load_experiment(name: str | Path) -> Experiment:
     """
     path = _find(name, EXPERIMENTS)
     data = read_yaml(path)
-    defaults, grid = data.pop("defaults", {}), data.pop("grid", {})
-    for key, value in (("defaults", defaults), ("grid", grid)):
-        if not isinstance(value, dict):
-            raise UserError(f"{path}: {key}: expected a mapping, found {value!r}")
-    rows = data.get("rows") or []
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{path}: rows: expected a list of mappings, each with a name")
-    merged = [_merge(defaults, row) for row in [*rows, *_grid_rows(grid, path)]]
+    merged = _merged_rows(data, path)
     for index, row in enumerate(merged):
-        _check_row(row, index, path)
-    experiment = validate(Experiment, {**data, "rows": merged}, path)
-    if path.stem != experiment.name:
-        raise UserError(
-            f"{path}: name: is {experiment.name!r}, but the file is called {path.name}; make them the same"
-        )
+        label = f"row {row.get('name', index + 1)!r}: "  # names the row, and not a place in the merged data
+        validate(Row, row, path, ("rows", index), label)
+    rest = {key: value for key, value in data.items() if key not in ("defaults", "grid", "rows")}
+    experiment = validate(Experiment, {**rest, "rows": merged}, path).declared_in(path)
+    _check_name(experiment, path)
     return experiment
 
 
-def _check_row(row: dict[str, Any], index: int, path: Path) -> None:
-    """Validate one row by itself, so that a message names the row and not a place inside the merged data."""
-    try:
-        Row.model_validate(row)
-    except ValidationError as error:
-        label = f"row {row.get('name', index + 1)!r}"
-        lines = []
-        for found in error.errors(include_url=False):
-            where = _line_of(path, ("rows", index, *found["loc"]))
-            lines.append(f"{path}{where}: {label}: {_explain(found, Row)}")
-        raise UserError("\n".join(dict.fromkeys(lines))) from None
+def _merged_rows(data: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    """The listed rows and those of the grid, each on top of the defaults."""
+    defaults, grid, rows = data.get("defaults", {}), data.get("grid", {}), data.get("rows", [])
+    for key, value in (("defaults", defaults), ("grid", grid)):
+        if not isinstance(value, dict):
+            raise UserError(f"{path}{line_of(path, (key,))}: {key}: expected a mapping, found {value!r}")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        where = line_of(path, ("rows",))
+        raise UserError(f"{path}{where}: rows: expected a list of mappings, each with a name, found {rows!r}")
+    return [_merge(defaults, row) for row in [*rows, *_grid_rows(grid, path)]]
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -195,11 +184,15 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 def _grid_rows(grid: dict[str, Any], path: Path) -> list[dict[str, Any]]:
     """The product of `{"aggregation.alpha": [1, 2], ...}` as rows named after their values."""
     for key, values in grid.items():
+        where = f"{path}{line_of(path, ('grid', key))}: grid: {key}"
         if not isinstance(values, list) or not values:
-            raise UserError(f"{path}: grid: {key}: expected a list of values, found {values!r}")
-    if not grid:
-        return []
-    return [_grid_point(dict(zip(grid, values, strict=True))) for values in itertools.product(*grid.values())]
+            raise UserError(f"{where}: expected a list of values, found {values!r}")
+        if not isinstance(key, str) or any(str(other).startswith(f"{key}.") for other in grid):
+            raise UserError(
+                f"{where}: expected a key such as aggregation.alpha, and nothing below it beside it"
+            )
+    points = itertools.product(*grid.values()) if grid else ()
+    return [_grid_point(dict(zip(grid, values, strict=True))) for values in points]
 
 
 def _grid_point(point: dict[str, Any]) -> dict[str, Any]:

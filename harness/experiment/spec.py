@@ -8,9 +8,18 @@ snippet, U snippets a video, `interval` frames apart (method.md, "Vocabulary").
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    PrivateAttr,
+    model_validator,
+)
 
 Stage = Literal["res2", "res3", "res4", "res5"]
 Position = Literal["I", "II", "III", "IV", "after"]
@@ -116,10 +125,24 @@ class Row(Frozen):
         return self.paper or self.name
 
 
-class Experiment(Frozen):
-    """A table: its rows, and which table of the paper it reproduces (`None`: a user's own)."""
+class Declared(Frozen):
+    """Something that has a file of its own, named after it."""
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
+    _file: Path | None = PrivateAttr(default=None)  # for messages; no part of what is declared
+
+    @property
+    def file(self) -> Path | None:
+        return self._file
+
+    def declared_in(self, file: Path) -> Self:
+        self._file = file
+        return self
+
+
+class Experiment(Declared):
+    """A table: its rows, and which table of the paper it reproduces (`None`: a user's own)."""
+
     title: str
     rows: tuple[Row, ...] = Field(min_length=1)
     paper_table: str | None = None
@@ -235,10 +258,9 @@ class TestOverride(Frozen):
     grouping: Grouping
 
 
-class Profile(Frozen):
+class Profile(Declared):
     """Dataset, scale and recipe under which experiments run."""
 
-    name: str = Field(pattern=r"^[a-z0-9_]+$")
     description: str
     dataset: dict[str, Any]
     scale: Scale = Scale()

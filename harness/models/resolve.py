@@ -6,6 +6,7 @@ same value written down: each pair is one network and must get one identity.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +14,16 @@ from typing import Any
 
 from torch import nn
 
-from harness.models.aggregation import Placement, beta_share, block_numbers, position_name, stage_names
+from harness.models.aggregation import (
+    Placement,
+    beta_share,
+    block_numbers,
+    channels_taking_part,
+    position_name,
+    stage_names,
+)
 from harness.models.registry import AVERAGE, STAGES, Blocks, aggregation_entry, check_options
-from harness.models.resnet3d import DEPTHS
+from harness.models.resnet3d import DEPTHS, ResNet3d
 from harness.models.zoo import backbone_spec, refuse_module_knobs
 
 
@@ -53,7 +61,9 @@ def resolve(
     return Resolved(
         position=position_name(position or entry.position),
         beta=beta_share(entry.beta if beta is None else beta),
-        placement={stage: tuple(block_numbers(chosen, stage, counts[stage])) for stage in sorted(named)},
+        placement={
+            stage: tuple(sorted(block_numbers(chosen, stage, counts[stage]))) for stage in sorted(named)
+        },
         options={**_option_defaults(entry.cls), **options},
     )
 
@@ -65,3 +75,27 @@ def _option_defaults(cls: type[nn.Module]) -> dict[str, Any]:
         for p in parameters
         if p.default is not inspect.Parameter.empty and p.name not in ("channels", "U", "T")
     }
+
+
+def build_each(resolved: Resolved, name: str, aggregation: str, *, width: int, U: int, T: int) -> None:
+    """Build the module of each stage once and drop it: only its constructor can judge its options.
+
+    Raises UserError for what the module refuses, or where the backbone's blocks have no such position.
+    """
+    if resolved.position is None:
+        return
+    entry, thin = aggregation_entry(aggregation), _thin_backbone(name)
+    for stage, numbers in resolved.placement.items():
+        channels = width * thin.stage(stage)[numbers[0] - 1].channels_at(resolved.position)
+        entry.build(channels_taking_part(channels, resolved.beta), U, T, resolved.options)
+
+
+@functools.cache
+def _thin_backbone(name: str) -> ResNet3d:
+    """The backbone one channel wide: its channels are the factors of a real one's width."""
+    return ResNet3d(backbone_spec(name).depth, 1, 3, (), shift=False)
+
+
+def takes_any_U(aggregation: str) -> bool:  # noqa: N802 (U is the field's name)
+    """Whether a network tests with another number of snippets than it was trained with."""
+    return aggregation == AVERAGE or aggregation_entry(aggregation).any_U

@@ -16,23 +16,18 @@ import torch
 from torch import nn
 
 
-def _random_states() -> dict[str, Any]:
-    states: dict[str, Any] = {
-        "torch": torch.get_rng_state(),
-        "numpy": np.random.get_state(),
-        "python": random.getstate(),
-    }
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state_all()
-    return states
-
-
-def _restore_random_states(states: dict[str, Any]) -> None:
-    torch.set_rng_state(states["torch"])
-    np.random.set_state(states["numpy"])
-    random.setstate(states["python"])
-    if "cuda" in states:
-        torch.cuda.set_rng_state_all(states["cuda"])
+def save_atomically(state: Any, path: Path) -> None:
+    """`torch.save` under a temporary name, flush to the disk, then rename: never a half of a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def save_checkpoint(
@@ -42,8 +37,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     history: list[dict[str, float]],
 ) -> None:
-    """Write `folder/last.pt` under a temporary name, flush it to the disk, then rename: never a half of one."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `folder/last.pt`, whole or not at all."""
     state = {
         "trial": trial,
         "model": model.state_dict(),
@@ -51,15 +45,7 @@ def save_checkpoint(
         "history": history,
         "random": _random_states(),
     }
-    temporary = folder / f"last.pt.{os.getpid()}.tmp"
-    try:
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / "last.pt")
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_atomically(state, folder / "last.pt")
 
 
 def restore_checkpoint(
@@ -67,18 +53,49 @@ def restore_checkpoint(
 ) -> list[dict[str, float]]:
     """Load `folder/last.pt` into model, optimizer and random states; returns the history (empty: start anew).
 
-    A file that cannot be read, or of another trial, is not trusted: the trial starts anew.
+    A file that cannot be read, of another trial or of another network is not trusted: the trial starts anew,
+    with model, optimizer and random states untouched.
     """
-    path = folder / "last.pt"
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=False)  # our own file, with RNG tuples
-    except FileNotFoundError:
-        return []
-    except Exception:  # a torn or foreign file can raise anything; starting anew is always right
-        return []
-    if not isinstance(state, dict) or state.get("trial") != trial:
+    state = _read(folder / "last.pt")
+    if state.get("trial") != trial or _shapes(state["model"]) != _shapes(model.state_dict()):
         return []
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     _restore_random_states(state["random"])
     return list(state["history"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        Exception
+    ):  # none there, or torn, or foreign: that can raise anything; starting anew is always right
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}
+
+
+def _random_states() -> dict[str, Any]:
+    """All generators, in types that `torch.load(weights_only=True)` reads: a checkpoint cannot run code."""
+    kind, keys, *rest = np.random.get_state()
+    states: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": (kind, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest),
+        "python": random.getstate(),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def _restore_random_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    random.setstate(states["python"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state_all(states["cuda"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,7 +78,10 @@ def autocast(numerics: Numerics) -> torch.autocast:
 
 @dataclass
 class Fit:
-    """All that a training run needs; `run` returns the learning curve."""
+    """All that a training run needs, and after `run` its learning curve, `history`.
+
+    `resumed_from` is the number of epochs that came from a checkpoint.
+    """
 
     model: nn.Module
     batches: Batches
@@ -89,17 +92,19 @@ class Fit:
     trial: str
     checkpoint_dir: Path | None = None
     report: Report | None = None
+    history: list[dict[str, float]] = field(default_factory=list, init=False)
+    resumed_from: int = field(default=0, init=False)
 
-    def run(self) -> list[dict[str, float]]:
+    def run(self) -> None:
         """Train to the last epoch, from the checkpoint if there is one; TrialFailed where the loss is no number."""
         optimizer = make_optimizer(self.model, self.recipe)
-        history = self._restored(optimizer)
-        for epoch in range(len(history), self.recipe.epochs):
-            history.append(self._epoch(epoch, optimizer))
+        self.history = self._restored(optimizer)
+        self.resumed_from = len(self.history)
+        for epoch in range(self.resumed_from, self.recipe.epochs):
+            self.history.append(self._epoch(epoch, optimizer))
             if self.checkpoint_dir is not None:
-                save_checkpoint(self.checkpoint_dir, self.trial, self.model, optimizer, history)
-            self._tell(history)
-        return history
+                save_checkpoint(self.checkpoint_dir, self.trial, self.model, optimizer, self.history)
+            self._tell()
 
     def _restored(self, optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
         if self.checkpoint_dir is None:
@@ -148,15 +153,15 @@ class Fit:
         right = (scores_NK.detach().argmax(1) == labels).sum()
         return torch.stack([loss.detach() * videos, right, videos]).double()
 
-    def _tell(self, history: list[dict[str, float]]) -> None:
+    def _tell(self) -> None:
         if self.report is None:
             return
-        last = history[-1]
-        left = (self.recipe.epochs - len(history)) * sum(h["seconds"] for h in history) / len(history)
+        done, last = len(self.history), self.history[-1]
+        left = (self.recipe.epochs - done) * sum(h["seconds"] for h in self.history) / done
         self.report(
             {
                 "state": "train",
-                "epoch": len(history),
+                "epoch": done,
                 "epochs": self.recipe.epochs,
                 "loss": last["loss"],
                 "val_top1": last["val_top1"],

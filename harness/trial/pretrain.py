@@ -8,17 +8,16 @@ before any trial starts; two makers at once do not hurt each other, and a half-w
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from harness.experiment.identity import canonical_json
+from harness.experiment.identity import trial_id
 from harness.experiment.spec import TestProtocol, TrainSampling, Trial
 from harness.models import VideoModel
+from harness.trial.checkpoint import save_atomically
 from harness.trial.fit import Report, TrialFailed
 
 ACROSS = ".across."  # the names of modules across snippets, which no pre-trained trunk has
@@ -52,12 +51,7 @@ def pretraining_trial(trial: Trial) -> Trial:
 
 def weights_path(trial: Trial, root: Path) -> Path:
     """Where the starting weights lie: named by all that they depend on."""
-    content = canonical_json(pretraining_trial(trial).model_dump(mode="json"))
-    return (
-        root
-        / "pretrained"
-        / f"{trial.network.backbone}-{hashlib.sha256(content.encode()).hexdigest()[:12]}.pt"
-    )
+    return root / "pretrained" / f"{trial.network.backbone}-{trial_id(pretraining_trial(trial))}.pt"
 
 
 def prepare_weights(
@@ -72,7 +66,8 @@ def prepare_weights(
         return path
     with _locked(path):
         if not path.exists():
-            _save(fit(pretraining_trial(trial), report), path)
+            trunk = fit(pretraining_trial(trial), report).backbone
+            save_atomically({name: value.cpu() for name, value in trunk.state_dict().items()}, path)
     return path
 
 
@@ -85,8 +80,9 @@ def load_weights(model: VideoModel, path: Path) -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)
         missing, unexpected = model.backbone.load_state_dict(state, strict=False)
     except Exception as error:
+        what = str(error).partition("\n")[0][:120]
         raise TrialFailed(
-            f"{path}: the starting weights cannot be used ({error}); delete the file and run again"
+            f"{path}: the starting weights cannot be used ({what}); delete the file and run again"
         ) from None
     foreign = [name for name in missing if ACROSS not in name] + list(unexpected)
     if foreign:
@@ -99,12 +95,3 @@ def _locked(path: Path) -> Iterator[None]:
     with (path.parent / f".{path.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _save(model: VideoModel, path: Path) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        torch.save({name: value.cpu() for name, value in model.backbone.state_dict().items()}, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from harness.experiment.load import ROOT
 from harness.experiment.spec import Numerics
 
 PACKAGES = ("torch", "numpy", "ray", "decord", "av", "fvcore")
@@ -23,9 +24,7 @@ PACKAGES = ("torch", "numpy", "ray", "decord", "av", "fvcore")
 
 def _git(*args: str) -> str | None:
     try:
-        run = subprocess.run(
-            ["git", *args], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
-        )
+        run = subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return run.stdout.strip()
@@ -39,9 +38,15 @@ def code_version() -> dict[str, Any]:
     """
     if "HARNESS_COMMIT" in os.environ:
         return {"commit": os.environ["HARNESS_COMMIT"], "dirty": os.environ.get("HARNESS_DIRTY") == "1"}
-    commit = _git("rev-parse", "HEAD")
-    changed = _git("status", "--porcelain", "--", ".", "../experiments")
-    return {"commit": commit or "unknown", "dirty": bool(changed) if changed is not None else None}
+    if _git("rev-parse", "--show-toplevel") != str(
+        ROOT
+    ):  # installed somewhere in another project's repository
+        return {"commit": "unknown", "dirty": None}
+    changed = _git("status", "--porcelain", "--", "harness", "experiments")
+    return {
+        "commit": _git("rev-parse", "HEAD") or "unknown",
+        "dirty": None if changed is None else bool(changed),
+    }
 
 
 def _version(package: str) -> str | None:

@@ -7,6 +7,7 @@ The same function serves the command line, Ray, a debugger and a test.
 
 from __future__ import annotations
 
+import errno
 import time
 import traceback
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from harness import data
 from harness.cost import CONVENTION, latency_and_memory, model_cost
+from harness.errors import UserError
 from harness.experiment.identity import trial_id
 from harness.experiment.spec import TestProtocol, Trial
 from harness.models import VideoModel
@@ -109,7 +112,8 @@ def prepare_start(trial: Trial, data_root: Path, report: Report | None = None) -
         return prepare_weights(trial, data_root, fit, report)
 
 
-def _fit(bench: _Bench, checkpoint_dir: Path | None, report: Report | None) -> list[dict[str, float]]:
+def _fit(bench: _Bench, checkpoint_dir: Path | None, report: Report | None) -> Fit:
+    """Train the bench's network to its last epoch."""
     trial = bench.trial
     batches = data.TrainBatches(
         bench.dataset.split("train"),
@@ -133,7 +137,8 @@ def _fit(bench: _Bench, checkpoint_dir: Path | None, report: Report | None) -> l
         checkpoint_dir=checkpoint_dir,
         report=report,
     )
-    return fit.run()
+    fit.run()
+    return fit
 
 
 def _cost(bench: _Bench, curve: list[dict[str, float]]) -> dict[str, float]:
@@ -170,11 +175,10 @@ def run_trial(
     `report` is told after every epoch: state, epoch, epochs, loss, val_top1, seconds_left. Raises TrialFailed
     where the trial itself is at fault, UserError where the dataset is not there, whatever the module raises.
     """
-    import pandas as pd
-
     started, cpu_started = time.perf_counter(), cpu_seconds()
     bench = _bench(trial, data_root or data.data_root())
-    curve = _fit(bench, checkpoint_dir, report)
+    fit = _fit(bench, checkpoint_dir, report)
+    curve = fit.history
     if report is not None:
         report({"state": "test", "epoch": len(curve), "epochs": len(curve), "seconds_left": 0.0})
     split = bench.dataset.split("test")
@@ -193,18 +197,21 @@ def run_trial(
         curve=pd.DataFrame(curve),
         predictions=predictions_frame(scores_VGK, split.labels, split.video_ids),
         cost=_cost(bench, curve),
-        provenance=_provenance(bench, started, cpu_started),
+        provenance=_provenance(bench, fit, started, cpu_started),
     )
 
 
-def _provenance(bench: _Bench, started: float, cpu_started: float) -> dict[str, Any]:
+def _provenance(bench: _Bench, fit: Fit, started: float, cpu_started: float) -> dict[str, Any]:
+    """`wall_seconds` counts the epochs of a killed predecessor, too; `cpu_seconds` is this process's alone."""
     info = bench.dataset.info
+    before = sum(epoch["seconds"] for epoch in fit.history[: fit.resumed_from])
     return {
         **provenance(bench.trial.numerics),
         "dataset_manifest": info.manifest_hash,
         "order_blind_ceiling": info.order_blind_ceiling,
         "macs_convention": CONVENTION,
-        "wall_seconds": time.perf_counter() - started,
+        "resumed_from_epoch": fit.resumed_from,
+        "wall_seconds": before + time.perf_counter() - started,
         "cpu_seconds": cpu_seconds() - cpu_started,
     }
 
@@ -222,11 +229,19 @@ def failed_record(trial: Trial, error: BaseException) -> Record:
 
 def failure_reason(error: BaseException) -> str:
     """One line that a table cell can show."""
-    if isinstance(error, TrialFailed):
-        return str(error)
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return f"out of memory: {_first_line(error)}"
-    return f"{type(error).__name__}: {_first_line(error)}"
+    if isinstance(error, TrialFailed | UserError):
+        return _first_line(error)
+    kind = "out of memory" if _out_of_memory(error) else type(error).__name__
+    return f"{kind}: {_first_line(error)}"
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Torch's CPU allocator raises a bare RuntimeError, the kernel an OSError."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(
+        error
+    )
 
 
 def _first_line(error: BaseException) -> str:

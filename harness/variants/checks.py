@@ -10,7 +10,7 @@ import pickle
 import torch
 from torch import Tensor, nn
 
-from harness.variants.subject import U, Broken, Subject, clip, far
+from harness.variants.subject import Broken, Subject, U, clip, far
 
 SHAPES = ((1, 8, 4, 6, 6), (2, 5, 1, 7, 3), (3, 1, 2, 1, 1), (2, 16, 4, 3, 5))  # N, C, T, H, W
 SNIPPETS = (2, 3, 4, 8)
@@ -39,9 +39,9 @@ def shapes(subject: Subject) -> str:
     """Same shape out, whatever the sizes and the memory layout."""
     for N, C, T, H, W in SHAPES:
         module = subject.module(channels=C, frames=T)
-        _same_shape(module, clip(N, U, C, T, H, W))
+        _same_shape(module, clip(N, U, C, T, H=H, W=W))
     N, C, T, H, W = SHAPES[0]
-    rows = clip(N, U, C, T, H, W).flatten(0, 1).contiguous(memory_format=torch.channels_last_3d)
+    rows = clip(N, U, C, T, H=H, W=W).flatten(0, 1).contiguous(memory_format=torch.channels_last_3d)
     _same_shape(subject.module(channels=C, frames=T), rows.unflatten(0, (N, U)))
     return f"kept, {len(SHAPES)} sizes (C from 1 to 16, odd H and W, one frame) and channels-last"
 

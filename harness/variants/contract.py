@@ -50,7 +50,7 @@ def check_variant(path: Path, options: Mapping[str, Any] | None = None) -> Check
     module, or has no such option.
     """
     subject = load_subject(path, options or {})
-    with_place = run_check("place", lambda s: _place(s), subject)
+    with_place = run_check("place", _place, subject)
     if not with_place.ok:  # nothing can be built: every other check would say the same
         return CheckReport(path.name, subject.name, (with_place,))
     process = start_fresh(subject)
@@ -86,4 +86,9 @@ def run_check(name: str, check: Callable[[Subject], str], subject: Subject) -> F
     except Exception as error:  # the user's code may raise anything
         message = (str(error).strip().splitlines() or ["no message"])[0][:300]
         seen = f"raised {type(error).__name__}: {message}{subject.line_of(error)}"
-        return Finding(name, False, seen, "mend this line; the full contract is in docs/variants.md")
+        where = (
+            "mend this line"
+            if subject.line_of(error)
+            else "see what forward gives to torch, or where it is built"
+        )
+        return Finding(name, False, seen, f"{where}; the whole contract is in docs/variants.md")

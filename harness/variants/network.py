@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,11 +45,11 @@ def cost(subject: Subject) -> str:
     params, macs = with_module.params - without.params, with_module.macs - without.macs
     return (
         f"both counters agree; on I3D R18 (T=4, U=4, {PAPER_CROP} px) it adds {params:,} params "
-        f"({params / without.params:+.2%}) and {macs / 1e9:.2f} G multiply-adds ({macs / without.macs:+.2%})"
+        f"({params / without.params:+.2%}) and {macs / 1e6:,.1f} M multiply-adds ({macs / without.macs:+.2%})"
     )
 
 
-def _cost(aggregation: str, options: dict[str, object]) -> Cost:
+def _cost(aggregation: str, options: dict[str, Any]) -> Cost:
     model = create_model("i3d_r18", CLASSES, U=4, T=4, aggregation=aggregation, **options)
     return model_cost(model, T=4, U=4, crop_px=PAPER_CROP)
 

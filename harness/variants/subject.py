@@ -81,7 +81,7 @@ def load_subject(path: Path, options: Mapping[str, Any]) -> Subject:
 
 
 def clip(
-    N: int = 2, U: int = U, C: int = CHANNELS, T: int = T, H: int = 5, W: int = 3, seed: int = 0
+    N: int = 2, U: int = U, C: int = CHANNELS, T: int = T, *, H: int = 5, W: int = 3, seed: int = 0
 ) -> Tensor:
     """Feature maps (N, U, C, T, H, W) from a generator of their own."""
     return torch.randn(N, U, C, T, H, W, generator=torch.Generator().manual_seed(seed))

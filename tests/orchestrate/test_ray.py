@@ -23,17 +23,37 @@ pytestmark = pytest.mark.slow
 WAIT = 120
 
 
-def _driver(root: Path, *seeds: int) -> subprocess.Popen[str]:
-    """A driver in a process group of its own, as a terminal would give it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.orchestrate.driver", str(root / "store"), *map(str, seeds)],
-        cwd=ROOT,
-        env={**os.environ, "HARNESS_FAKE_DIR": str(root), "HOME": str(root)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+class Drivers:
+    """Drivers in process groups of their own, as a terminal would give them; none outlives its test."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.running: list[subprocess.Popen[str]] = []
+
+    def start(self, *seeds: int) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.orchestrate.driver", str(self.root / "store"), *map(str, seeds)],
+            cwd=ROOT,
+            env={**os.environ, "HARNESS_FAKE_DIR": str(self.root), "HOME": str(self.root)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.running.append(process)
+        return process
+
+    def end(self) -> None:
+        for process in self.running:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def drivers(tmp_path: Path) -> Iterator[Drivers]:
+    found = Drivers(tmp_path)
+    yield found
+    found.end()
 
 
 def _until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -45,12 +65,16 @@ def _until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> Non
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int, str, str]]:
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str, str]:
     """One run of a good, a raising, a once killed, an always killed and an escaping trial."""
     root = tmp_path_factory.mktemp("mixed")
-    process = _driver(root, fakes.OK, fakes.RAISES, fakes.KILLED_ONCE, fakes.KILLED_ALWAYS, fakes.ESCAPES)
-    out, err = process.communicate(timeout=WAIT)
-    yield root, process.returncode, out, err
+    found = Drivers(root)
+    process = found.start(fakes.OK, fakes.RAISES, fakes.KILLED_ONCE, fakes.KILLED_ALWAYS, fakes.ESCAPES)
+    try:
+        out, err = process.communicate(timeout=WAIT)
+    finally:
+        found.end()
+    return root, process.returncode, out, err
 
 
 def _id(seed: int) -> str:
@@ -104,14 +128,16 @@ def test_the_screen_shows_our_lines_and_no_chatter(mixed: tuple[Path, int, str, 
     assert not (root / ".ray").exists(), "ray left its token in the home folder"
 
 
-def test_killed_driver_second_driver_and_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_driver_second_driver_and_interrupt(
+    drivers: Drivers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """kill -9 of the driver, a rerun that Ctrl-C ends, a last run: every number as if nothing had happened."""
     monkeypatch.setenv("HARNESS_FAKE_DIR", str(tmp_path))
     seeds = (fakes.OK, fakes.SLOW, fakes.SLOW + 10)
     store = Store(tmp_path / "store")
     checkpoint = store.checkpoint_dir(_id(fakes.SLOW)) / "last.json"
 
-    first = _driver(tmp_path, *seeds)
+    first = drivers.start(*seeds)
     _until(lambda: checkpoint.exists() and bool(store.done()), first)
     with pytest.raises(UserError, match=rf"process {first.pid} on .*--results"):
         drive(store.root, [fakes.OK + 20], inline=True)
@@ -119,7 +145,7 @@ def test_killed_driver_second_driver_and_interrupt(tmp_path: Path, monkeypatch: 
     first.communicate()
     assert store.done() == {_id(fakes.OK)}
 
-    second = _driver(tmp_path, *seeds)
+    second = drivers.start(*seeds)
     before = len(fakes.starts(tmp_path))
     _until(lambda: len(fakes.starts(tmp_path)) > before, second)
     os.killpg(second.pid, signal.SIGINT)  # as a terminal does: to every process of the group

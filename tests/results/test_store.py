@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.experiment.expand import Planned
 from harness.results import Store, Unreadable, load
 from harness.results.files import METADATA_KEY
 from harness.results.flatten import flatten, unflatten
@@ -25,6 +24,7 @@ from harness.results.lock import driver_lock
 from harness.trial.record import METRICS, SCHEMA_VERSION, Record
 from tests.factories import make_failed_record, make_record
 from tests.orchestrate import fakes
+from tests.results.writer import write_all
 
 PLANNED = fakes.plan(0, 1, 2)
 
@@ -70,7 +70,7 @@ def test_a_failed_record_keeps_its_reason_and_gives_way_to_a_done_one(store: Sto
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     metrics=st.dictionaries(st.sampled_from(sorted(METRICS)), NUMBERS),
     cost=st.dictionaries(st.sampled_from(["params", "macs_per_view", "latency_ms"]), NUMBERS),
@@ -167,25 +167,20 @@ def test_a_folder_that_is_a_file_is_one_message(tmp_path: Path) -> None:
         Store(tmp_path / "runs").write(make_record(PLANNED[0]))
 
 
-def _write_many(root: Path, planned: list[Planned]) -> None:
-    for one in planned:
-        Store(root).write(make_record(one), one)
-
-
 def test_concurrent_writers_lose_nothing(store: Store) -> None:
     """Two processes write, overlapping in half of the trials."""
-    planned = fakes.plan(*range(12))
+    records = [make_record(planned) for planned in fakes.plan(*range(12))]
     context = multiprocessing.get_context("spawn")  # not fork: pyarrow has threads by now
     writers = [
-        context.Process(target=_write_many, args=(store.root, part)) for part in (planned[:8], planned[4:])
+        context.Process(target=write_all, args=(store.root, part)) for part in (records[:8], records[4:])
     ]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0]
-    assert store.done() == {p.id for p in planned}
-    _assert_same(store.record(planned[5].id), make_record(planned[5]))
+    assert store.done() == {record.id for record in records}
+    _assert_same(store.record(records[5].id), records[5])
     assert not list(store.root.rglob("*.tmp"))
 
 

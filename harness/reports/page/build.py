@@ -18,7 +18,7 @@ from harness.reports.columns import COST_FIELDS
 from harness.reports.evidence import Evidence, gather
 from harness.reports.figures import accuracy_figures, cost_bars
 from harness.reports.page.answers import AnswerBook, VideoSet, most_flipped, usual_answer
-from harness.reports.page.pictures import class_names, frames_of, svg_uri
+from harness.reports.page.pictures import Picture, class_names, frames_of, picture
 from harness.reports.page.render import render_page
 from harness.reports.page.rows import ComparableRow, default_pairs, other_rows, table_rows
 from harness.reports.page.runs import COST, CURVE, Pool, run_entries
@@ -41,7 +41,7 @@ class Section:
 
     table: Table
     evidence: Evidence | None
-    figures: tuple[tuple[str, str], ...]
+    figures: tuple[Picture, ...]
 
 
 def build_page(
@@ -74,8 +74,8 @@ def _section(experiment: Experiment, profile: Profile, frame: pd.DataFrame, *, s
     table = build_table(experiment, profile, frame)
     if experiment.measure == "cost":
         with style.house_style():
-            figure = svg_uri(cost_bars(experiment, profile, load_paper()))
-        return Section(table, None, ((FIGURE_WORDS["cost"], figure),))
+            figure = picture(cost_bars(experiment, profile, load_paper()), FIGURE_WORDS["cost"])
+        return Section(table, None, (figure,))
     if several:
         name, title = f"{experiment.name}-{profile.name}", f"{table.title}, profile {profile.name}"
         table = replace(table, name=name, title=title)
@@ -83,11 +83,11 @@ def _section(experiment: Experiment, profile: Profile, frame: pd.DataFrame, *, s
     return Section(table, evidence, _figures(evidence))
 
 
-def _figures(evidence: Evidence) -> tuple[tuple[str, str], ...]:
-    """(caption, data URI); learning curves are left out, the page draws them itself, seed by seed."""
+def _figures(evidence: Evidence) -> tuple[Picture, ...]:
+    """All but the learning curves, which the page draws itself, seed by seed."""
     with style.house_style():
         drawn = accuracy_figures(evidence, load_paper())
-        return tuple((FIGURE_WORDS[k], svg_uri(f)) for k, f in drawn.items() if k in FIGURE_WORDS)
+        return tuple(picture(f, FIGURE_WORDS[k]) for k, f in drawn.items() if k in FIGURE_WORDS)
 
 
 def _payload(sections: list[Section], frame: pd.DataFrame, data: Path | None) -> dict[str, Any]:

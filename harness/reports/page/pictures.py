@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,24 @@ from harness.data import Dataset, ScriptedDigits, data_root, dataset_spec, open_
 from harness.errors import UserError
 
 FRAMES = 8
+PX_PER_INCH = 84
 JPEG_QUALITY = 70
 
 
-def svg_uri(figure: Figure) -> str:
+@dataclass(frozen=True)
+class Picture:
+    """A figure on the page; `width` in CSS pixels, so that all figures' letters have one size."""
+
+    words: str
+    uri: str
+    width: int
+
+
+def picture(figure: Figure, words: str) -> Picture:
     """A figure as a data URI; call it inside `harness.reports.style.house_style`."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return _uri("image/svg+xml", buffer.getvalue())
+    return Picture(words, _uri("image/svg+xml", buffer.getvalue()), round(PX_PER_INCH * figure.get_figwidth()))
 
 
 def _uri(kind: str, content: bytes) -> str:

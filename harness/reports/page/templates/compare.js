@@ -1,6 +1,6 @@
 // Any two rows, chosen by the reader: difference, interval, second opinion, classes, and the videos that flipped.
 
-const FLIPS_AT_ONCE = 24;
+const FLIPS_AT_ONCE = 24, CLASSES_AT_ONCE = 12;
 
 // {new, base, seeds, set} of the seeds that both rows ran and whose answers can be read, or {why} in words.
 function paired(rowNew, rowBase) {
@@ -46,8 +46,9 @@ function compareRows(rowNew, rowBase) {
   return [
     ...headline(rowNew, rowBase, result, newSV, baseSV),
     ...remarks(pair, rowNew, rowBase, result),
-    el("h3", {}, "Seed by seed"), seedTable(pair, newSV, baseSV),
-    el("h3", {}, "Classes"), classTable(pair.set, newSV, baseSV),
+    el("div", {class: "columns"},
+      el("section", {}, el("h3", {}, "Seed by seed"), seedTable(pair, newSV, baseSV)),
+      el("section", {}, el("h3", {}, "Classes, the largest difference first"), ...classTable(pair.set, newSV, baseSV))),
     ...flipSection(rowNew, rowBase, pair.set, newSV, baseSV),
   ];
 }
@@ -104,9 +105,14 @@ function classTable(set, newSV, baseSV) {
   holm(rows.map(row => row.p)).forEach((p, i) => { rows[i].adjusted = p; });
   rows.sort((a, b) => Math.abs(b.difference) - Math.abs(a.difference));
   const share = (SV, videos) => mean(SV.map(right => 100 * mean(videos.map(v => right[v]))));
-  return simpleTable(["class", "videos", "new, %", "base, %", "difference", "95 % interval", "p (Holm)"], rows.map(row => [
+  const lines = rows.map(row => [
     className(set, row.label), String(row.videos.length), fixed(share(newSV, row.videos)), fixed(share(baseSV, row.videos)),
-    signed(row.difference), row.low === null ? "–" : `${signed(row.low)} to ${signed(row.high)}`, pValue(row.adjusted)]));
+    signed(row.difference), row.low === null ? "–" : `${signed(row.low)} to ${signed(row.high)}`, pValue(row.adjusted)]);
+  const heads = ["class", "videos", "new, %", "base, %", "difference", "95 % interval", "p (Holm)"];
+  const table = simpleTable(heads, lines.slice(0, CLASSES_AT_ONCE));
+  if (lines.length <= CLASSES_AT_ONCE) return [table];
+  const more = el("button", {type: "button", onclick: () => { table.replaceWith(simpleTable(heads, lines)); more.remove(); }}, `Show all ${lines.length} classes`);
+  return [table, more];
 }
 
 function flipSection(rowNew, rowBase, set, newSV, baseSV) {

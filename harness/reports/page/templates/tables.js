@@ -12,12 +12,22 @@ function upgradeTable(table) {
     head.replaceChildren(button);
     button.addEventListener("click", () => sortBy(table, heads, column));
   });
+  markGroups(table, heads);
   for (const cell of body.querySelectorAll("td[data-trials], td[title], td[data-value]")) {
     if (cell.title) { cell.dataset.note = cell.title; cell.removeAttribute("title"); }
     cell.classList.add("detailed");
     cell.setAttribute("aria-haspopup", "dialog");
   }
   keyboard(table);
+}
+
+// A header above the paper's columns looks like them.
+function markGroups(table, heads) {
+  let column = 0;
+  for (const group of table.querySelector("tr.groups")?.cells ?? []) {
+    if (heads[column].classList.contains("paper")) group.classList.add("paper");
+    column += group.colSpan;
+  }
 }
 
 function sortKey(cell) {
