@@ -7,23 +7,56 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.common import Json, Results, print_json
+from harness.cli.common import DEFAULT_PROFILE, Json, ProfileName, Results, print_json
 from harness.errors import UserError, near_match
-from harness.results import Store, baseline_roots, runs_root
+from harness.experiment.load import load_experiment, load_profile
+from harness.results import Store, baseline_roots, load, runs_root
 from harness.trial.record import METRICS, Record
 
 
 def show(
-    trial: Annotated[str, typer.Argument(help="A trial's id, or its first digits.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TRIAL | EXPERIMENT ROW [COLUMN]",
+            help="A trial's id or its first digits; or a table's cell, e.g. ablation_a 'DSA+I3D 4x4' top1.",
+            show_default=False,
+        ),
+    ],
     *,
+    profile: ProfileName = DEFAULT_PROFILE,
     results: Results = None,
     json: Json = False,
 ) -> None:
-    """Print everything about one trial: its settings, its numbers, its cost, where it ran, why it failed."""
-    store, trial_id = find_trial(trial, [results or runs_root(), *baseline_roots()])
+    """Print what stands behind a number: a cell with its trials, or everything about one trial.
+
+    A trial: its settings, its numbers, its cost, where it ran, why it failed. A cell: every seed's value, the
+    interval, and which commit and machine made each.
+    """
+    if len(what) == 1:
+        _show_trial(what[0], [results or runs_root(), *baseline_roots()], as_json=json)
+    elif len(what) <= 3:
+        _show_cell(what, profile, results, as_json=json)
+    else:
+        raise UserError(f"show takes a trial, or EXPERIMENT ROW [COLUMN] (quote a row's name), not {what}")
+
+
+def _show_cell(what: list[str], profile: str, results: Path | None, *, as_json: bool) -> None:
+    from harness.reports.show import cell_facts, print_cell
+
+    frame = load(results or runs_root(), *baseline_roots())
+    facts = cell_facts(load_experiment(what[0]), load_profile(profile), frame, *what[1:])
+    if as_json:
+        print_json(facts.as_data())
+    else:
+        print_cell(facts)
+
+
+def _show_trial(prefix: str, roots: list[Path], *, as_json: bool) -> None:
+    store, trial_id = find_trial(prefix, roots)
     record = store.record(trial_id)
     facts = _facts(record, store)
-    if json:
+    if as_json:
         print_json(facts)
         return
     for title, part in facts.items():

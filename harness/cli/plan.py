@@ -24,10 +24,13 @@ from harness.cli.common import (
     print_json,
 )
 from harness.experiment.expand import Planned, distinct
-from harness.orchestrate import Pending, pending
+from harness.experiment.spec import Experiment
+from harness.orchestrate import Pending
 from harness.orchestrate.estimate import Range, estimate
+from harness.orchestrate.pending import split
 from harness.orchestrate.progress import duration
 from harness.results import Store, baseline_roots, load, runs_root
+from harness.results.store import Settled
 
 
 def plan(
@@ -42,14 +45,15 @@ def plan(
     """Say what would run and what is done, what it would take, and the smallest difference it could show."""
     store = Store(results or runs_root())
     planned = make_plan(experiments, profile, seeds, variant)
-    split = pending(planned.trials, store)
+    known = store.settled()
+    whole = split(planned.trials, known)
     records = load(store.root, *baseline_roots())
     facts = {
-        "experiments": [_counts(planned, name, store) for name in planned.experiments],
+        "experiments": [_counts(planned, name, known) for name in planned.experiments],
         "profile": planned.profile.name,
         "seeds": len(planned.seeds),
-        **_totals(planned, split),
-        "estimate": asdict(estimate(split.todo, planned.profile, records)),
+        **_totals(planned, whole),
+        "estimate": asdict(estimate(whole.todo, planned.profile, records)),
         "smallest_detectable_difference": detectable(planned.trials, records, len(planned.seeds)),
     }
     if json:
@@ -58,20 +62,20 @@ def plan(
         _print(facts)
 
 
-def _counts(plan: Plan, experiment: Any, store: Store) -> dict[str, Any]:
-    split = pending(plan.of(experiment), store)
+def _counts(plan: Plan, experiment: Experiment, known: Settled) -> dict[str, Any]:
+    found = split(plan.of(experiment), known)
     rows = len(experiment.rows) if experiment.measure == "accuracy" else 0
-    counts = {"done": len(split.done), "failed": len(split.failed), "to_run": len(split.todo)}
+    counts = {"done": len(found.done), "failed": len(found.failed), "to_run": len(found.todo)}
     return {"name": experiment.name, "rows": rows, "trials": len(plan.of(experiment)), **counts}
 
 
-def _totals(plan: Plan, split: Pending) -> dict[str, int]:
+def _totals(plan: Plan, whole: Pending) -> dict[str, int]:
     return {
         "trials": len(plan.trials),
         "distinct": len(distinct(plan.trials)),
-        "done": len(split.done),
-        "failed": len(split.failed),
-        "to_run": len(split.todo),
+        "done": len(whole.done),
+        "failed": len(whole.failed),
+        "to_run": len(whole.todo),
     }
 
 

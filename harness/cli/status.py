@@ -23,6 +23,7 @@ from harness.experiment.expand import Planned
 from harness.orchestrate.history import error_percent, past_runs
 from harness.orchestrate.progress import duration
 from harness.results import Store, runs_root
+from harness.results.store import Settled
 
 LAST_RUNS = 5
 
@@ -48,12 +49,12 @@ def status(
 
 
 def _facts(plan: Plan, store: Store) -> dict[str, Any]:
-    done, failed, unreadable = store.done(), store.failed(), store.unreadable()
+    known = store.settled()
     rows = [
         {
             "experiment": e.name,
             "row": row.name,
-            **_counts([p for p in plan.of(e) if p.row == row.name], done, failed),
+            **_counts([p for p in plan.of(e) if p.row == row.name], known),
         }
         for e in plan.experiments
         if e.measure == "accuracy"
@@ -66,15 +67,15 @@ def _facts(plan: Plan, store: Store) -> dict[str, Any]:
         "profile": plan.profile.name,
         "seeds": len(plan.seeds),
         "rows": rows,
-        "failed": {i: reason for i, reason in failed.items() if i in planned and i not in done},
-        "unreadable": unreadable,
+        "failed": {i: reason for i, reason in known.failed.items() if i in planned},
+        "unreadable": known.unreadable,
         "runs": runs,
     }
 
 
-def _counts(planned: list[Planned], done: set[str], failed: dict[str, str]) -> dict[str, int]:
-    finished = sum(p.id in done for p in planned)
-    broken = sum(p.id in failed and p.id not in done for p in planned)
+def _counts(planned: list[Planned], known: Settled) -> dict[str, int]:
+    finished = sum(p.id in known.done for p in planned)
+    broken = sum(p.id in known.failed for p in planned)
     return {"done": finished, "failed": broken, "missing": len(planned) - finished - broken}
 
 

@@ -35,7 +35,7 @@ class Difference:
 
 def refusals(new: Method, base: Method) -> list[Difference]:
     """Every field that forbids the comparison; empty where it is fair. Both need at least one record."""
-    found = _differences(map(_must_agree, _rows(new)), map(_must_agree, _rows(base)))
+    found = _differences(map(must_agree, _rows(new)), map(must_agree, _rows(base)))
     if declared_together(new, base):
         found = [d for d in found if d.field != PROTOCOL]
     return found or _test_videos(new, base)
@@ -44,7 +44,7 @@ def refusals(new: Method, base: Method) -> list[Difference]:
 def notes(new: Method, base: Method) -> list[Difference]:
     """What a reader should know though it does not forbid the comparison."""
     found = _differences(map(_worth_knowing, _rows(new)), map(_worth_knowing, _rows(base)))
-    views = _differences(map(_must_agree, _rows(new)), map(_must_agree, _rows(base)))
+    views = _differences(map(must_agree, _rows(new)), map(must_agree, _rows(base)))
     return found + [Difference("test views", d.new, d.base) for d in views if d.field == PROTOCOL]
 
 
@@ -70,7 +70,8 @@ def _differences(new: Iterable[dict[str, str]], base: Iterable[dict[str, str]]) 
     return found
 
 
-def _must_agree(line: pd.Series) -> dict[str, str]:
+def must_agree(line: pd.Series) -> dict[str, str]:
+    """The fields of one line of `harness.results.load()` that a fair comparison shares, as text."""
     config = json.loads(line["config"])
     network, test, numerics = config["network"], config["test"], config["numerics"]
     facts = {

@@ -32,8 +32,17 @@ class WantedRow:
         return self.experiment.rows[0].name
 
     def trials(self, profile: Profile, seeds: Sequence[int]) -> list[Planned]:
-        """One trial a seed. Raises UserError for a network that cannot be built."""
-        return plan_trials(self.experiment, profile, seeds, variant=self.variant)
+        """One trial a seed. Raises UserError for a network that cannot be built, whatever a variant raises."""
+        try:
+            return plan_trials(self.experiment, profile, seeds, variant=self.variant)
+        except Exception as error:
+            if self.variant is None or isinstance(error, UserError):
+                raise
+            first_line = (str(error).strip().splitlines() or ["no message"])[0]
+            raise UserError(
+                f"{self.variant}: the module cannot be built: {type(error).__name__}: {first_line}; "
+                f"`harness check-variant {self.variant}` says more"
+            ) from error
 
     def method(self, frame: pd.DataFrame, profile: Profile, seeds: Sequence[int]) -> Method:
         """The records of these seeds."""

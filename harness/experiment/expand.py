@@ -59,7 +59,10 @@ def plan_trials(
 
 def distinct(planned: Iterable[Planned]) -> list[Planned]:
     """The first of each id, in order: the same trial in two tables runs once."""
-    return list({p.id: p for p in reversed(list(planned))}.values())[::-1]
+    found: dict[str, Planned] = {}
+    for one in planned:
+        found.setdefault(one.id, one)
+    return list(found.values())
 
 
 def _load_variant(path: Path | None) -> tuple[str, Variant] | None:

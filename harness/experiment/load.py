@@ -71,7 +71,7 @@ def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
         model = _inner_model(model.model_fields[step].annotation) if step in model.model_fields else None
         if model is None:
             return []
-    return list(model.model_fields)
+    return [*model.model_fields, *(("defaults", "grid") if model is Experiment else ())]
 
 
 def _inner_model(annotation: Any) -> Any:
@@ -92,8 +92,18 @@ def validate(model: type[T], data: Any, path: Path, prefix: Location = (), label
         lines = [
             f"{path}{line_of(path, prefix + place)}: {label}{_explain(place, found, model)}"
             for place, found in places.items()
+            if not _is_misspelt(place, places)
         ]
         raise UserError("\n".join(lines)) from None
+
+
+def _is_misspelt(place: Location, places: dict[Location, list[ErrorDetails]]) -> bool:
+    """A missing key that stands there under a wrong name, which is another finding."""
+    unknown = [
+        p for p, found in places.items() if found[0]["type"] == "extra_forbidden" and p[:-1] == place[:-1]
+    ]
+    missing = places[place][0]["type"] == "missing"
+    return missing and any(near_match(str(p[-1]), [str(place[-1])]) for p in unknown)
 
 
 def _find(name: str | Path, folder: Path) -> Path:

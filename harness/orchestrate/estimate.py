@@ -121,8 +121,8 @@ class _Evidence:
 
     def __init__(self, records: pd.DataFrame) -> None:
         self.by_kind: dict[str, list[float]] = {}
-        self.by_scale: dict[str, list[tuple[Trial, float]]] = {}
-        self.timed: dict[str, list[float]] = {}  # scale -> seconds a multiply-add, by calibration
+        self.rates: dict[str, list[float]] = {}  # scale -> seconds a multiply-add, measured
+        self.timed: dict[str, list[tuple[Trial, float]]] = {}  # scale -> what was calibrated
         self.calibration_left = CALIBRATION_SECONDS
         self.estimates: dict[str, tuple[str, Range | None]] = {}
         if "provenance_wall_seconds" in records:
@@ -134,7 +134,8 @@ class _Evidence:
         trial = Trial.model_validate_json(line["config"])
         seconds = float(line["provenance_wall_seconds"])
         self.by_kind.setdefault(kind_of(trial), []).append(seconds)
-        self.by_scale.setdefault(_scale(trial), []).append((trial, seconds))
+        if work := work_of(trial, macs_per_view=line["cost_macs_per_view"]):
+            self.rates.setdefault(_scale(trial), []).append(seconds / work)
 
     def of(self, trial: Trial) -> tuple[str, Range | None]:
         """("measured" | "scaled" | "calibrated" | "unknown", seconds)."""
@@ -147,7 +148,7 @@ class _Evidence:
         measured = self.by_kind.get(kind_of(trial))
         if measured:
             return "measured", _spread(measured)
-        if rates := self._rates(_scale(trial)):
+        if rates := self.rates.get(_scale(trial)):
             return "scaled", _spread(rates).scaled(work_of(trial) or math.nan)
         seconds = self._calibrated(trial)
         if seconds is None:
@@ -157,20 +158,16 @@ class _Evidence:
 
     def _calibrated(self, trial: Trial) -> float | None:
         """By timed steps of its own, or of the networks that were timed before the budget was spent."""
-        started, scale = time.monotonic(), _scale(trial)
-        work = work_of(trial)
-        if self.calibration_left > 0 or scale not in self.timed:
-            seconds = calibrated_seconds(trial)
-            if seconds is not None and work:
-                self.timed.setdefault(scale, []).append(seconds / work)
-        else:
-            seconds = statistics.median(self.timed[scale]) * work if work else None
+        timed = self.timed.setdefault(_scale(trial), [])
+        if self.calibration_left <= 0 and timed:
+            rates = [seconds / (work_of(one) or math.nan) for one, seconds in timed]
+            return statistics.median(rates) * (work_of(trial) or math.nan)
+        started = time.monotonic()
+        seconds = calibrated_seconds(trial)
         self.calibration_left -= time.monotonic() - started
+        if seconds is not None:
+            timed.append((trial, seconds))
         return seconds
-
-    def _rates(self, scale: str) -> list[float]:
-        """Seconds a multiply-add, of the measured trials of this scale."""
-        return [seconds / work for trial, seconds in self.by_scale.get(scale, []) if (work := work_of(trial))]
 
 
 def _spread(values: list[float]) -> Range:

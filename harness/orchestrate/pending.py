@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.experiment.expand import Planned, distinct
 from harness.results import Store
+from harness.results.store import Settled
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,16 @@ class Pending:
 
 def pending(planned: Iterable[Planned], store: Store, *, retry_failed: bool = False) -> Pending:
     """Split a plan by what the store has. A damaged record counts as not done, and is named."""
+    return split(planned, store.settled(), retry_failed=retry_failed)
+
+
+def split(planned: Iterable[Planned], known: Settled, *, retry_failed: bool = False) -> Pending:
+    """`pending` for a store that has been read already."""
     trials = distinct(planned)
-    done_ids, failed_ids = store.done(), store.failed()
-    done = [p for p in trials if p.id in done_ids]
-    failed = [p for p in trials if p.id in failed_ids and p.id not in done_ids and not retry_failed]
-    settled = {p.id for p in (*done, *failed)}
-    wanted = {p.id for p in trials}
-    unreadable = {i: reason for i, reason in store.unreadable().items() if i in wanted}
-    return Pending(done, failed, [p for p in trials if p.id not in settled], unreadable)
+    skipped = set() if retry_failed else known.failed.keys()
+    return Pending(
+        done=[p for p in trials if p.id in known.done],
+        failed=[p for p in trials if p.id in skipped],
+        todo=[p for p in trials if p.id not in known.done and p.id not in skipped],
+        unreadable={p.id: known.unreadable[p.id] for p in trials if p.id in known.unreadable},
+    )

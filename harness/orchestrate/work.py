@@ -29,21 +29,28 @@ def passes_of(trial: Trial) -> Passes | None:
     if not isinstance(spec, ScriptedDigits):
         return None
     classes = len(spec.actors) * len(spec.scripts)
-    groups = snippet_groups(trial.test.U, trial.train.U, trial.test.grouping)
-    views = sum(len(group) for group in groups) * trial.test.crops
+    views = sum(len(group) for group in _groups(trial)) * trial.test.crops
     train = classes * spec.videos_per_class.train * trial.train.U * trial.recipe.epochs
     validation = classes * spec.videos_per_class.val * trial.train.U * trial.recipe.epochs
     return Passes(train, classes * spec.videos_per_class.test * views + validation)
 
 
-def work_of(trial: Trial) -> float | None:
-    """Multiply-adds of a whole trial; None where the dataset's size is unknown."""
+def work_of(trial: Trial, macs_per_view: float | None = None) -> float | None:
+    """Multiply-adds of a whole trial; None where the dataset's size is unknown.
+
+    `macs_per_view` is what a record measured; without it the network is built and counted (about half a second).
+    """
     passes = passes_of(trial)
     if passes is None:
         return None
-    return passes.forward_equivalents * _macs_per_snippet(
-        trial.model_copy(update={"seed": 0}).model_dump_json()
-    )
+    if macs_per_view is not None:
+        return passes.forward_equivalents * macs_per_view / len(_groups(trial)[0])
+    seedless = trial.model_copy(update={"seed": 0})
+    return passes.forward_equivalents * _macs_per_snippet(seedless.model_dump_json())
+
+
+def _groups(trial: Trial) -> tuple[tuple[int, ...], ...]:
+    return snippet_groups(trial.test.U, trial.train.U, trial.test.grouping)
 
 
 @functools.lru_cache(maxsize=256)

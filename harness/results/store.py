@@ -13,6 +13,7 @@ of different trials need no lock; the driver takes one (`harness.results.lock`) 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,15 @@ from harness.results.flatten import flatten, unflatten
 from harness.trial.record import Record
 
 SCORES = "scores.list.element"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Ids of done trials; failed ones, id -> reason; damaged records, id -> what is wrong with the file."""
+
+    done: set[str]
+    failed: dict[str, str]
+    unreadable: dict[str, str]
 
 
 class Store:
@@ -62,7 +72,10 @@ class Store:
     def _put_aside_unreadable(self, trial_id: str) -> None:
         """A damaged record is never deleted, only renamed when its trial has been run again."""
         path = self.path("trials", trial_id)
-        if path.exists() and trial_id in self.unreadable():
+        try:
+            if path.exists():
+                read_row(path)
+        except UserError:
             path.replace(path.with_suffix(".parquet.unreadable"))
 
     def rows(self, part: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -75,18 +88,20 @@ class Store:
                 unreadable[path.stem] = str(error)
         return rows, unreadable
 
+    def settled(self) -> Settled:
+        """What is done, failed and damaged, in one pass over the files (about 2 ms a record)."""
+        rows, unreadable = self.rows("trials")
+        done = {str(row["id"]) for row in rows}
+        failed = {row["id"]: row["reason"] for row in self.rows("failed")[0] if row["id"] not in done}
+        return Settled(done, failed, unreadable)
+
     def done(self) -> set[str]:
         """Ids of trials whose record is there and whole."""
-        return {row["id"] for row in self.rows("trials")[0]}
-
-    def unreadable(self) -> dict[str, str]:
-        """Damaged records: id -> what is wrong with the file. Their trials count as not done."""
-        return self.rows("trials")[1]
+        return self.settled().done
 
     def failed(self) -> dict[str, str]:
         """Failed trials that have not been done since: id -> reason in one line."""
-        done = {path.stem for path in (self.root / "trials").glob("*.parquet")}
-        return {row["id"]: row["reason"] for row in self.rows("failed")[0] if row["id"] not in done}
+        return self.settled().failed
 
     def ids(self) -> list[str]:
         """Ids of all records, done and failed."""

@@ -25,7 +25,7 @@ from harness.variants.place import variant_row
 from harness.variants.subject import Broken, Subject
 
 CLASSES, PAPER_CROP = 20, 224
-FRESH_SECONDS = 120
+FRESH_SECONDS = 600  # it takes about 5; a machine may be busy with training
 
 
 def cost(subject: Subject) -> str:
@@ -143,7 +143,8 @@ def _answer(process: subprocess.Popen[str]) -> Fingerprint:
         process.kill()
         process.communicate()
         raise Broken(
-            f"a fresh process did not answer in {FRESH_SECONDS} s", "look for endless loops"
+            f"a fresh process did not answer in {FRESH_SECONDS} s",
+            "look for endless loops at import or in forward",
         ) from None
     if process.returncode:
         last = (err.strip().splitlines() or ["no message"])[-1]

@@ -1,4 +1,4 @@
-"""Synthetic records of table (a) in the embedded profile: three seeds, DSA clearly ahead."""
+"""Synthetic records of table (a) in the embedded profile: three seeds, DSA and TSN alike, the others clearly behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.results import Store, load
 from tests.factories import make_record
 
 SEEDS = (0, 1, 2)
-TOP1 = {"I3D 4x1": 55.0, "I3D 16x1": 66.0, "TSN+I3D 4x4": 89.7, "V4D+I3D 4x4": 80.0, "DSA+I3D 4x4": 90.0}
+TOP1 = {"I3D 4x1": 55.0, "I3D 16x1": 66.0, "TSN+I3D 4x4": 90.0, "V4D+I3D 4x4": 80.0, "DSA+I3D 4x4": 90.0}
 DSA, V4D, TSN = "DSA+I3D 4x4", "V4D+I3D 4x4", "TSN+I3D 4x4"
 
 
@@ -28,7 +28,8 @@ def changed(planned: list[Planned], change: Callable[[Trial], Trial]) -> list[Pl
     """The same trials with something else in them, under their new names."""
     trials = [change(p.trial) for p in planned]
     return [
-        Planned("another", p.row, p.profile, p.seed, t, trial_id(t)) for p, t in zip(planned, trials, strict=True)
+        Planned("another", p.row, p.profile, p.seed, t, trial_id(t))
+        for p, t in zip(planned, trials, strict=True)
     ]
 
 
@@ -46,7 +47,7 @@ def profile() -> Profile:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("table_a") / "runs"
     for row, top1 in TOP1.items():
-        write_records(folder, planned_row(row), top1)
+        write_records(folder, planned_row(row), top1, seed_sd=0.2)  # verdicts that no seed can turn
     return folder
 
 

@@ -44,7 +44,9 @@ def as_text(found: Report) -> str:
     return "\n".join(t for s in parts.sections for t in (s.heading, *s.sentences, *s.remarks))
 
 
-@pytest.mark.parametrize(("new", "base", "verdict"), [(DSA, V4D, BETTER), (V4D, DSA, WORSE), (TSN, DSA, NO_DIFFERENCE)])
+@pytest.mark.parametrize(
+    ("new", "base", "verdict"), [(DSA, V4D, BETTER), (V4D, DSA, WORSE), (TSN, DSA, NO_DIFFERENCE)]
+)
 def test_the_verdict(new: str, base: str, verdict: str, frame: pd.DataFrame) -> None:
     (found,) = report(frame, new, base).versus
     assert found.verdict == verdict
@@ -102,7 +104,9 @@ REFUSED: dict[str, tuple[Callable[[Trial], Trial], dict[str, object]]] = {
     "numerics.version": (_numerics(version=9), {}),
     "dataset.videos_per_class.test": (
         lambda t: t.model_copy(
-            update={"dataset": {**t.dataset, "videos_per_class": {**t.dataset["videos_per_class"], "test": 12}}}
+            update={
+                "dataset": {**t.dataset, "videos_per_class": {**t.dataset["videos_per_class"], "test": 12}}
+            }
         ),
         {},
     ),
@@ -197,7 +201,9 @@ def test_numbers_are_those_of_the_records(root: Path, frame: pd.DataFrame) -> No
     (versus,) = report(frame, V4D, DSA).versus
     right, factors = {}, {}
     for side, row in (("new", V4D), ("base", DSA)):
-        right[side], factors[side] = _recomputed(root, planned_row(row)[0].trial, [p.id for p in planned_row(row)])
+        right[side], factors[side] = _recomputed(
+            root, planned_row(row)[0].trial, [p.id for p in planned_row(row)]
+        )
     expected = compare(right["new"], right["base"], SEEDS)
     assert versus.result == expected
     for _, line in versus.factors.iterrows():

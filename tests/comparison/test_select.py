@@ -47,7 +47,7 @@ def test_slashes_and_colons_of_row_names_are_not_separators(tmp_path: Path) -> N
     ("text", "words"),
     [
         ("dsq", "did you mean 'dsa'"),
-        ("ablation_a:DSA+I3D 4x5", "did you mean 'DSA+I3D 4x4'"),
+        ("ablation_a:DSA+I3D 4x5", r"did you mean 'DSA\+I3D 4x4'"),
         ("ablaton_a:DSA+I3D 4x4", "did you mean 'ablation_a'"),
         ("ablation_i:DSA+I3D R50", "ablation_i"),
         ("", "which row"),
@@ -62,7 +62,9 @@ def test_what_is_not_there_is_bad_input(text: str, words: str) -> None:
 def test_one_name_of_two_networks_must_be_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, U in (("one", 4), ("two", 2)):
         row = f"{{name: same, backbone: i3d_r18, train: {{T: 4, U: {U}}}, test: {{U: 8, grouping: interleaved}}}}"
-        (tmp_path / f"{name}.yaml").write_text(f"name: {name}\ntitle: t\nrows:\n  - {row}\n", encoding="utf-8")
+        (tmp_path / f"{name}.yaml").write_text(
+            f"name: {name}\ntitle: t\nrows:\n  - {row}\n", encoding="utf-8"
+        )
     monkeypatch.setattr("harness.comparison.select.EXPERIMENTS", tmp_path)
     monkeypatch.setattr("harness.experiment.load.EXPERIMENTS", tmp_path)
     with pytest.raises(UserError, match="say which: one:same, two:same"):
@@ -81,7 +83,7 @@ def test_records_by_column(frame: pd.DataFrame) -> None:
     [
         ("agregation=dsa", "did you mean 'aggregation'"),
         ("aggregation=se", "no finished trial"),
-        ("width=8", r"several methods: they differ in .*network|several methods"),
+        ("width=8", "these 15 records are several methods"),
         ("aggregation=average", "differ in train"),
     ],
 )
@@ -118,7 +120,7 @@ def test_option_values_make_a_grid() -> None:
         (([], [TEMPLATE], "dsa", ["kernel=3", "kernel=5"]), "given twice"),
         (([], [TEMPLATE], "dsa", ["kernel=[3"]), "expected a number"),
         (([], [TEMPLATE], "aggregation=dsa", []), "takes the place of a row"),
-        (([], [Path("")], "dsa", []), "no such file"),
+        (([], [Path()], "dsa", []), "no such file"),
         (([], [TEMPLATE], "", []), "compare what with what"),
     ],
 )

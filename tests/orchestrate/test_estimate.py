@@ -11,6 +11,7 @@ import pytest
 from harness.errors import UserError
 from harness.experiment.expand import Planned, plan_trials
 from harness.experiment.load import load_experiment, load_profile
+from harness.experiment.spec import Trial
 from harness.orchestrate import Outcome, calibrate, cores, estimate
 from harness.orchestrate.estimate import PROCESS_SECONDS, RAY_SECONDS, Range
 from harness.orchestrate.history import error_percent, note_run, past_runs
@@ -54,11 +55,34 @@ def test_other_networks_are_scaled_by_their_multiply_adds(tmp_path: Path) -> Non
         if p.row == "I3D 4x1"
     )
     total, basis = estimate.trial_seconds([other.trial], records)
-    ratio = (work_of(other.trial) or math.nan) / (work_of(measured[0].trial) or math.nan)
+    macs = float(records["cost_macs_per_view"][0])
+    ratio = (work_of(other.trial) or math.nan) / (work_of(measured[0].trial, macs) or math.nan)
     assert basis["scaled"] == 1
     assert total is not None
     assert total.middle == pytest.approx(60.0 * ratio)
-    assert ratio < 1, "one snippet of four frames is less work than four"
+
+
+def test_one_snippet_is_less_work_than_four() -> None:
+    rows = {p.row: p.trial for p in plan_trials(load_experiment("ablation_a"), load_profile("embedded"), [0])}
+    assert (work_of(rows["I3D 4x1"]) or math.nan) < 0.5 * (work_of(rows["DSA+I3D 4x4"]) or math.nan)
+
+
+def test_after_the_budget_the_rest_is_scaled_from_what_was_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[str] = []
+
+    def calibrated(trial: Trial) -> float:
+        timed.append(trial.network.aggregation)
+        return 100.0
+
+    monkeypatch.setattr(estimate, "calibrated_seconds", calibrated)
+    monkeypatch.setattr(estimate, "CALIBRATION_SECONDS", 0.0)
+    rows = {p.row: p.trial for p in plan_trials(load_experiment("ablation_a"), load_profile("embedded"), [0])}
+    trials = [rows["DSA+I3D 4x4"], rows["V4D+I3D 4x4"]]
+    total, basis = estimate.trial_seconds(trials, pd.DataFrame())
+    assert timed == ["dsa"]
+    assert basis["calibrated"] == 2
+    assert total is not None
+    assert total.middle == pytest.approx(100.0 * (1 + (work_of(trials[1]) or 0) / (work_of(trials[0]) or 1)))
 
 
 def test_nothing_measured_is_calibrated_with_a_range(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_one_message_and_finished_records_stay(tiny_disk: Path) -> None:
     store = Store(tiny_disk / "store")
     _execute(store, 0)
-    (tiny_disk / "ballast").write_bytes(b"x" * (os.statvfs(tiny_disk).f_bavail * 4096 - 6 * 4096))
+    (tiny_disk / "ballast").write_bytes(b"x" * (os.statvfs(tiny_disk).f_bavail * 4096 - 4 * 4096))
     with pytest.raises(UserError, match=r"disk is full.*Finished records are kept"):
         _execute(store, 10)
     assert store.done() == {fakes.plan(0)[0].id}

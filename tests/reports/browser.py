@@ -7,8 +7,8 @@ with Browser(folder) as browser:
 
 from __future__ import annotations
 
+import base64
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -21,7 +21,9 @@ from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-ABSENT = None if CHROMIUM and DRIVER else "no chromium and chromedriver on this machine (apt-get install chromium-driver)"
+ABSENT = (
+    None if CHROMIUM and DRIVER else "no chromium and chromedriver here (apt-get install chromium-driver)"
+)
 
 FLAGS = (
     "--headless=new",
@@ -34,16 +36,23 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
-KEYS = {"Enter": "\ue007", "Escape": "\ue00c", "Tab": "\ue004", "Left": "\ue012", "Up": "\ue013", "Right": "\ue014", "Down": "\ue015"}
+KEYS = {
+    "Tab": "\ue004",
+    "Enter": "\ue007",
+    "Escape": "\ue00c",
+    "Left": "\ue012",
+    "Up": "\ue013",
+    "Right": "\ue014",
+}
+KEYS["Down"] = "\ue015"
 
 
 class Browser:
-    """One headless window. `size` is (width, height) of the window in CSS pixels; `dark` is what the system asks for."""
+    """One headless window of 1280 × 900 CSS pixels; `profile` is an empty folder for its files."""
 
-    def __init__(self, profile: Path, size: tuple[int, int] = (1280, 900), *, dark: bool = False) -> None:
+    def __init__(self, profile: Path) -> None:
         self._port = _free_port()
-        self._flags = [*FLAGS, f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}"]
-        self._flags += ["--force-dark-mode"] if dark else []
+        self._flags = [*FLAGS, f"--user-data-dir={profile}", "--window-size=1280,900"]
         self._session = ""
 
     def __enter__(self) -> Browser:
@@ -56,7 +65,9 @@ class Browser:
         self._session = f"/session/{answer['sessionId']}"
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if self._session:
                 self._call("DELETE", self._session)
@@ -66,12 +77,35 @@ class Browser:
 
     def open(self, page: Path, fragment: str = "") -> None:
         """Load a file from disk and wait for its `load` event."""
-        self._call("POST", f"{self._session}/url", {"url": "about:blank"})  # a new fragment alone loads nothing
+        self._call(
+            "POST", f"{self._session}/url", {"url": "about:blank"}
+        )  # a new fragment alone loads nothing
         self._call("POST", f"{self._session}/url", {"url": page.resolve().as_uri() + fragment})
 
     def run(self, script: str, *arguments: Any) -> Any:
         """The value that a JavaScript function body returns."""
-        return self._call("POST", f"{self._session}/execute/sync", {"script": script, "args": list(arguments)})
+        return self._call(
+            "POST", f"{self._session}/execute/sync", {"script": script, "args": list(arguments)}
+        )
+
+    def emulate(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Another window: a phone's below 500 px. `dark` is what the system asks for."""
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.devtools("Emulation.setDeviceMetricsOverride", screen)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.devtools("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+    def devtools(self, command: str, parameters: dict[str, Any]) -> Any:
+        """One command of the DevTools protocol."""
+        return self._call("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def screenshot(self) -> bytes:
+        """The window as a PNG file."""
+        return base64.b64decode(self._call("GET", f"{self._session}/screenshot"))
+
+    def pdf(self) -> bytes:
+        """What a printer would get."""
+        return base64.b64decode(self.devtools("Page.printToPDF", {"preferCSSPageSize": True})["data"])
 
     def press(self, *keys: str) -> None:
         """Press keys one after the other, wherever the focus is: names of `KEYS`, or single characters."""
@@ -120,9 +154,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def print_to_pdf(page: Path, pdf: Path, profile: Path) -> None:
-    """What a printer would get."""
-    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "--no-pdf-header-footer", f"--print-to-pdf={pdf}"]
-    subprocess.run([*command, page.resolve().as_uri()], check=True, capture_output=True, timeout=120, env=dict(os.environ))

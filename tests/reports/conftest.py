@@ -10,6 +10,7 @@ import pytest
 from harness.experiment import Profile, load_experiment
 from harness.experiment.expand import distinct, plan_trials
 from harness.experiment.spec import Recipe, Scale, TestOverride
+from harness.reports.page import build_page
 from harness.results import Store, load
 from tests.factories import make_failed_record, make_record
 
@@ -69,3 +70,27 @@ def root(profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def frame(root: Path) -> pd.DataFrame:
     return load(root)
+
+
+@pytest.fixture(scope="session")
+def other_profile(profile: Profile) -> Profile:
+    """Another recipe: its runs stand in no table of `profile` and may not be compared with those."""
+    return profile.model_copy(
+        update={"name": "slower", "recipe": profile.recipe.model_copy(update={"lr": 1e-3})}
+    )
+
+
+@pytest.fixture(scope="session")
+def page_frame(root: Path, other_profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """All records of `frame` and, as the user's own, two seeds of table (a) by the other recipe."""
+    own = Store(tmp_path_factory.mktemp("own") / "runs")
+    for p in plan_trials(load_experiment("ablation_a"), other_profile, SEEDS[:2]):
+        own.write(make_record(p, TOP1[p.row] - 3), p)
+    return load(root, own.root)
+
+
+@pytest.fixture(scope="session")
+def page(profile: Profile, page_frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report page of tables (a), (e) and (i)."""
+    experiments = [load_experiment(f"ablation_{letter}") for letter in "aei"]
+    return build_page(experiments, [profile], page_frame, tmp_path_factory.mktemp("page") / "index.html")

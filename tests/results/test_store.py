@@ -127,7 +127,7 @@ def test_a_damaged_record_is_reported_not_done_and_not_deleted(store: Store, dam
     path = store.path("trials", PLANNED[0].id)
     damage(path)  # type: ignore[operator]
     assert store.done() == {p.id for p in PLANNED[1:]}
-    assert list(store.unreadable()) == [PLANNED[0].id]
+    assert list(store.settled().unreadable) == [PLANNED[0].id]
     with pytest.raises(UserError, match=f"{path.name}: damaged.*run the experiment again"):
         store.record(PLANNED[0].id)
     with pytest.warns(Unreadable, match=str(path)):

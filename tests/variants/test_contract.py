@@ -68,7 +68,12 @@ def test_options_reach_the_module(options: dict[str, int]) -> None:
 BROKEN = {
     "keeps one snippet": ("shapes", "return y[:, :1]", {}, "became"),
     "returns a tuple": ("shapes", "return y, y", {}, "returned tuple"),
-    "ignores U": ("snippets", "return y + self.mix", {"init": "self.mix = torch.ones(4, 1, 1, 1, 1)"}, "built for U=2"),
+    "ignores U": (
+        "snippets",
+        "return y + self.mix",
+        {"init": "self.mix = torch.ones(4, 1, 1, 1, 1)"},
+        "built for U=2",
+    ),
     "claims any U": (
         "snippets",
         "return self.mix(y.transpose(1, -1)).transpose(1, -1)",
@@ -76,11 +81,21 @@ BROKEN = {
         "any_U is True",
     ),
     "cuts the gradient": ("gradients", "return y.detach() + self.weight.sum()", {}, "reaches the input"),
-    "unused parameter": ("gradients", "return y", {"init": "self.idle = nn.Linear(2, 2)"}, "idle.bias, idle.weight"),
+    "unused parameter": (
+        "gradients",
+        "return y",
+        {"init": "self.idle = nn.Linear(2, 2)"},
+        "idle.bias, idle.weight",
+    ),
     "no gradient at all": ("gradients", "return y.detach()", {}, "the input, weight"),
     "root of zero": ("unusual values", "return y / y.std((3, 4, 5), keepdim=True)", {}, "zeros maps"),
     "leaks across videos": ("one video at a time", "return y + x.mean(0, keepdim=True)", {}, "other videos"),
-    "folds N into U": ("one video at a time", "return y + x.flatten(0, 1).roll(1, 0).view_as(x)", {}, "other videos"),
+    "folds N into U": (
+        "one video at a time",
+        "return y + x.flatten(0, 1).roll(1, 0).view_as(x)",
+        {},
+        "other videos",
+    ),
     "counts the batch": ("one video at a time", "return y * x.shape[0]", {}, "alone"),
     "in place": ("evaluation", "return x.mul_(2) * self.weight.sum()", {}, "in place"),
     "random in eval": ("evaluation", "return y + torch.rand_like(y)", {}, "differ in eval"),
@@ -178,7 +193,10 @@ def test_a_fresh_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest
 
 UNREADABLE = {
     "syntax error": ("def forward(self:\n", ":1: the variant's file does not run: SyntaxError"),
-    "raises at import": ("x = 1\nraise RuntimeError('no disk')\n", ":2: the variant's file does not run: RuntimeError"),
+    "raises at import": (
+        "x = 1\nraise RuntimeError('no disk')\n",
+        ":2: the variant's file does not run: RuntimeError",
+    ),
     "no module": ("x = 1\n", "registers 0 modules"),
     "two modules": (
         "from torch import nn\nfrom harness.models import register_aggregation\n"

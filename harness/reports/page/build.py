@@ -17,7 +17,7 @@ from harness.reports.build import build_table
 from harness.reports.columns import COST_FIELDS
 from harness.reports.evidence import Evidence, gather
 from harness.reports.figures import accuracy_figures, cost_bars
-from harness.reports.page.answers import AnswerBook, VideoSet, most_flipped, usual_answer
+from harness.reports.page.answers import AnswerBook, Place, VideoSet, most_flipped
 from harness.reports.page.pictures import Picture, class_names, frames_of, picture
 from harness.reports.page.render import render_page
 from harness.reports.page.rows import ComparableRow, default_pairs, other_rows, table_rows
@@ -139,26 +139,25 @@ def _field(key: str) -> list[Any] | None:
     return None
 
 
-def _row(row: ComparableRow, chosen: list[tuple[int, str]], book: AnswerBook) -> dict[str, Any]:
+def _row(row: ComparableRow, chosen: list[Place], book: AnswerBook) -> dict[str, Any]:
     """A row with its usual answers on the videos of `chosen`, in that order."""
     ids = list(row.seeds.values())
-    return {**row.entry(), "answers": [usual_answer(ids, video, book) for _, video in chosen]}
+    return {**row.entry(), "answers": [book.usual(ids, of, place) for of, place in chosen]}
 
 
 def _set(
-    number: int, videos: VideoSet, frame: pd.DataFrame, chosen: list[tuple[int, str]], data: Path | None
+    number: int, videos: VideoSet, frame: pd.DataFrame, chosen: list[Place], data: Path | None
 ) -> dict[str, Any]:
     """One set of test videos; `chosen` maps a video with frames to its place in every row's `answers`."""
     same = frame[frame["dataset_manifest"] == videos.manifest]
     dataset = json.loads(same["config"].iloc[0])["dataset"]
-    places = {video: place for place, (of, video) in enumerate(chosen) if of == number}
-    frames, missing = frames_of(dataset, videos.manifest, list(places), data)
+    asked = {videos.videos[place]: index for index, (of, place) in enumerate(chosen) if of == number}
+    frames, missing = frames_of(dataset, videos.manifest, list(asked), data)
     return {
-        "manifest": videos.manifest,
         "videos": list(videos.videos),
         "labels": list(videos.labels),
         "classes": class_names(dataset),
-        "chosen": places,
+        "chosen": asked,
         "frames": frames,
         "missing": missing,
     }

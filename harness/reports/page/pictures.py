@@ -33,7 +33,9 @@ def picture(figure: Figure, words: str) -> Picture:
     """A figure as a data URI; call it inside `harness.reports.style.house_style`."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return Picture(words, _uri("image/svg+xml", buffer.getvalue()), round(PX_PER_INCH * figure.get_figwidth()))
+    return Picture(
+        words, _uri("image/svg+xml", buffer.getvalue()), round(PX_PER_INCH * figure.get_figwidth())
+    )
 
 
 def _uri(kind: str, content: bytes) -> str:

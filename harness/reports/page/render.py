@@ -38,7 +38,9 @@ def embedded_json(data: Any) -> str:
 
 def render_page(sections: list[Section], payload: dict[str, Any]) -> str:
     """The whole file."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     template = environment.from_string(_asset("page.html.j2"))
     statuses = [run["status"] for run in payload["runs"]]
     return template.render(

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from harness.comparison.comparable import must_agree
 from harness.errors import UserError
 from harness.experiment.identity import canonical_json
 from harness.reports.page.answers import AnswerBook
-from harness.reports.signature import signature_of
 from harness.results import Store
 from harness.trial.record import METRICS
 
@@ -95,23 +95,15 @@ def _provenance(facts: dict[str, Any], pool: Pool) -> dict[str, Any]:
 
 def _measured(line: dict[Any, Any], pool: Pool, book: AnswerBook) -> dict[str, Any]:
     root, trial_id = Path(line["root"]), line["id"]
-    book.read(root, trial_id, str(line.get("dataset_manifest")))
-    answers = book.get(trial_id)
+    book.read(str(root), trial_id, str(line["dataset_manifest"]))
+    number = book.number(trial_id)
     return {
         "metrics": [rounded(line.get(name), 7) for name in METRICS],
         "cost": [rounded(line.get(f"cost_{name}")) for name in COST],
-        "fair": pool.number(fairness(line)),
+        "fair": pool.number(must_agree(pd.Series(line))),
         "curve": _curve(root, trial_id),
-        **({"set": book.number(trial_id), "right": answers.packed()} if answers is not None else {}),
+        **({} if number is None else {"set": number, "right": book.packed(trial_id)}),
     }
-
-
-def fairness(line: dict[Any, Any]) -> dict[str, str]:
-    """The fields in which two rows of one comparison must agree: field -> value in words."""
-    config = json.loads(line["config"])
-    network = config["network"]
-    scale = f"width {network['width']}, stem {network['stem_kernel']}, interval {config['interval']}"
-    return {**vars(signature_of(pd.Series(line))), "scale": scale}
 
 
 def _curve(root: Path, trial_id: str) -> list[list[float | None]] | None:
