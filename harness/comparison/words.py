@@ -80,11 +80,13 @@ def _overview(report: Report) -> Section:
     )
     header = ("method", "verdict", "difference", "95 % interval", "p (Holm)", "seeds")
     tested = sum(v.result is not None and v.result.p_value is not None for v in report.versus)
-    remark = (
+    remarks = (
         f"Holm's correction over {tested} comparisons: each verdict holds although {tested} were looked at. "
-        "Intervals are those of each comparison alone."
+        "Intervals are those of each comparison alone.",
     )
-    return Section("All against the base", grid=Grid(header, rows, words=2), remarks=(remark,))
+    return Section(
+        "All against the base", grid=Grid(header, rows, words=2), remarks=remarks if tested > 1 else ()
+    )
 
 
 def _overview_numbers(result: Comparison | None) -> tuple[str, str, str]:
@@ -151,7 +153,7 @@ def _second_opinion(versus: Versus, result: Comparison) -> Section:
         "McNemar's exact test compares two trained networks on these videos; it knows nothing of other seeds, so it "
         + ("is all that one seed allows." if result.verdict == ONE_SEED else "does not decide the verdict.")
     )
-    return Section("Second opinion: each seed by itself", (sentence,), Grid(header, rows))
+    return Section("Second opinion: each seed by itself", (sentence,), Grid(header, rows), level=3)
 
 
 def _movers(heading: str, movers: pd.DataFrame, kind: str) -> Section | None:

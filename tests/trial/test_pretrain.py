@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import threading
 import time
@@ -16,6 +17,7 @@ from harness.data import prepare
 from harness.errors import UserError
 from harness.experiment.spec import Trial
 from harness.models import VideoModel
+from harness.trial import prepare as preparation
 from harness.trial import run_trial, run_trial_safely
 from harness.trial.build import build_model
 from harness.trial.fit import Report, TrialFailed
@@ -108,7 +110,7 @@ def test_a_maker_that_dies_leaves_nothing_that_could_be_used(started: Trial, tmp
 
     with pytest.raises(KeyboardInterrupt):
         prepare_weights(started, tmp_path, dies)
-    assert list((tmp_path / "pretrained").glob("*.pt*")) == []
+    assert [path.suffix for path in (tmp_path / "pretrained").iterdir()] == [".lock"]
     maker = Maker()
     prepare_weights(started, tmp_path, maker)
     assert len(maker.trials) == 1
@@ -193,11 +195,11 @@ def test_preparation_refuses_what_cannot_be_read(tmp_path: Path) -> None:
         prepare_trials([tiny_trial(dataset={"name": "kinetics_400"})], tmp_path, lambda *_: None)
 
 
-def test_the_dataset_of_the_start_is_made_too(tmp_path: Path) -> None:
-    start = pretraining()
+def test_the_dataset_of_the_start_is_made_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "prepare", functools.partial(prepare, workers=1))
     other = SPEC.model_copy(update={"seed": 9, "scripts": ("RR", "LL"), "actors": (1, 2, 3)})
-    started = tiny_trial(pretraining=start.model_copy(update={"dataset": other.model_dump(mode="json")}))
-    prepare(SPEC, tmp_path, workers=1)
+    start = pretraining().model_copy(update={"dataset": other.model_dump(mode="json")})
     told: list[str] = []
-    prepare_trials([started], tmp_path, lambda stage, *_: told.append(stage))
+    prepare_trials([tiny_trial(pretraining=start)], tmp_path, lambda stage, *_: told.append(stage))
     assert set(told) == {"dataset: videos", "dataset: cache", "starting weights: i3d_r18"}
+    assert len(list(tmp_path.glob("scripted_digits-*"))) == 2

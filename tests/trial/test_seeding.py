@@ -11,7 +11,6 @@ import torch
 from harness.experiment.spec import Numerics
 from harness.trial.seeding import seed_everything, seed_for, set_numerics
 
-
 GOLDEN = 7885824881599989479  # the first 63 bits of the SHA-256 of 'init:0'
 
 

@@ -14,7 +14,7 @@ from harness.experiment.paper import load_paper
 from harness.experiment.spec import Experiment, Profile
 from harness.reports import style
 from harness.reports.build import build_table
-from harness.reports.columns import COST_FIELDS
+from harness.reports.columns import COST_FIELDS, PAPER_GROUP
 from harness.reports.evidence import Evidence, gather
 from harness.reports.figures import accuracy_figures, cost_bars
 from harness.reports.page.answers import AnswerBook, Place, VideoSet, most_flipped
@@ -97,7 +97,8 @@ def _payload(sections: list[Section], frame: pd.DataFrame, data: Path | None) ->
     measured = [(s.table.name, s.evidence) for s in sections if s.evidence is not None]
     rows = [row for anchor, evidence in measured for row in table_rows(anchor, evidence)]
     rows += other_rows(frame, rows)
-    pairs = [pair for anchor, evidence in measured for pair in default_pairs(anchor, evidence)]
+    by_table = [pairs for anchor, evidence in measured if (pairs := list(default_pairs(anchor, evidence)))]
+    pairs = [pair for table in by_table for pair in table]
     chosen = most_flipped(((new.seeds, base.seeds) for new, base in pairs), book, MOST_FRAMES)
     return {
         "metrics": list(METRICS),
@@ -106,7 +107,7 @@ def _payload(sections: list[Section], frame: pd.DataFrame, data: Path | None) ->
         "columns": _columns(sections),
         "tables": [{"anchor": s.table.name, "title": s.table.title} for s in sections],
         "rows": [_row(row, chosen, book) for row in rows],
-        "pair": [rows.index(pairs[-1][0]), rows.index(pairs[-1][1])] if pairs else None,
+        "pair": [rows.index(row) for row in by_table[0][-1]] if by_table else None,
         "runs": runs,
         "pool": pool.values,
         "sets": [_set(number, videos, frame, chosen, data) for number, videos in enumerate(book.sets)],
@@ -119,7 +120,7 @@ def _columns(sections: list[Section]) -> dict[str, Any]:
     columns = {c.key: c for s in sections for c in s.table.columns}
     return {
         key: {
-            "name": f"{c.group} {c.header}".strip() if c.source == "ours" else c.header,
+            "name": c.header if c.group in ("ours", PAPER_GROUP) else f"{c.group} {c.header}".strip(),
             "unit": c.unit,
             "direction": c.direction,
             "source": c.source,

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from harness.data import Dataset, ScriptedDigits, data_root, dataset_spec, open_dataset, thumbnails
 from harness.errors import UserError
 
-FRAMES = 8
+FRAMES, GAP_PX = 8, 2
 PX_PER_INCH = 84
 JPEG_QUALITY = 70
 
@@ -84,9 +84,10 @@ def _strips(dataset: Dataset, wanted: set[str]) -> dict[str, str]:
 
 
 def _strip(frames: list[np.ndarray]) -> str:
-    """Frames from left to right in one JPEG."""
+    """Frames from left to right in one JPEG, a thin white gap after each."""
     from PIL import Image
 
+    apart = [np.pad(frame, ((0, 0), (0, GAP_PX), (0, 0)), constant_values=255) for frame in frames]
     buffer = io.BytesIO()
-    Image.fromarray(np.concatenate(frames, axis=1)).save(buffer, format="JPEG", quality=JPEG_QUALITY)
+    Image.fromarray(np.concatenate(apart, axis=1)[:, :-GAP_PX]).save(buffer, format="JPEG", quality=JPEG_QUALITY)
     return _uri("image/jpeg", buffer.getvalue())

@@ -1,6 +1,7 @@
 // Line charts and intervals as inline SVG. Colours come from the style sheet (classes line-0 … line-5).
 
 const COLOURS = 6;
+const chartWidth = () => (innerWidth < 640 ? 400 : 720); // letters keep their size on a phone
 
 function ticks(low, high, wanted = 5) {
   const raw = (high - low || 1) / wanted, power = 10 ** Math.floor(Math.log10(raw));
@@ -12,7 +13,7 @@ function ticks(low, high, wanted = 5) {
 
 // series: [{name, lines: [[y by epoch]], look}]; thin lines are seeds, the bold one is their mean.
 function lineChart({series, yLabel, label}) {
-  const W = 720, H = 340, left = 52, right = 12, top = 12, bottom = 42;
+  const W = chartWidth(), H = 340, left = 52, right = 12, top = 12, bottom = 42;
   const all = series.flatMap(s => s.lines.flat()).filter(y => y !== null);
   if (!all.length) return el("p", {class: "quiet"}, "No curves are kept for these runs.");
   const epochs = Math.max(...series.flatMap(s => s.lines.map(line => line.length)));
@@ -50,7 +51,7 @@ function meanLine(lines) {
 
 // One difference and its interval on a line with 0 in it.
 function intervalChart({difference, low, high, label}) {
-  const W = 720, H = 74, side = 24, middle = 26;
+  const W = chartWidth(), H = 74, side = 24, middle = 26;
   const ends = [0, difference, low ?? 0, high ?? 0], span = Math.max(...ends) - Math.min(...ends) || 1;
   const from = Math.min(...ends) - span * 0.12, to = Math.max(...ends) + span * 0.12;
   const x = v => side + (W - 2 * side) * (v - from) / (to - from);

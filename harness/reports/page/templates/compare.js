@@ -108,7 +108,7 @@ function classTable(set, newSV, baseSV) {
   const share = (SV, videos) => mean(SV.map(right => 100 * mean(videos.map(v => right[v]))));
   const lines = rows.map(row => [
     className(set, row.label), String(row.videos.length), fixed(share(newSV, row.videos)), fixed(share(baseSV, row.videos)),
-    signed(row.difference), row.low === null ? "–" : `${signed(row.low)} to ${signed(row.high)}`, pValue(row.adjusted)]);
+    signed(row.difference), row.low === null ? "–" : `${signed(Math.max(-100, row.low))} to ${signed(Math.min(100, row.high))}`, pValue(row.adjusted)]);
   const heads = ["class", "videos", "new, %", "base, %", "difference", "95 % interval", "p (Holm)"];
   const table = simpleTable(heads, lines.slice(0, CLASSES_AT_ONCE));
   if (lines.length <= CLASSES_AT_ONCE) return [table];

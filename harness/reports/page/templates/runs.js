@@ -70,8 +70,15 @@ function definitions(facts) {
   return el("dl", {class: "facts"}, Object.entries(facts).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }
 
-const said = value => (value === null ? "none" : typeof value === "object" ? JSON.stringify(value) : String(value));
-const spoken = object => Object.fromEntries(Object.entries(object).map(([key, value]) => [key, said(value)]));
+const said = value => (value === null ? "none" : Array.isArray(value) ? value.join(", ") || "none" : String(value));
+
+// Nested settings as dotted names.
+function spoken(object, prefix = "") {
+  return Object.assign({}, ...Object.entries(object).map(([key, value]) => {
+    const nested = value !== null && typeof value === "object" && !Array.isArray(value);
+    return nested ? spoken(value, `${prefix}${key}.`) : {[prefix + key]: said(value)};
+  }));
+}
 
 function runPage(id) {
   const run = runById.get(id);
@@ -122,11 +129,12 @@ function perClass(run) {
 }
 
 function declared(run) {
-  const {network, recipe, dataset, numerics, ...rest} = configOf(run);
+  const {network, recipe, dataset, numerics, pretraining, ...rest} = configOf(run);
   const part = (title, object) => el("section", {}, el("h3", {}, title), definitions(spoken(object)));
   const parts = [el("h2", {}, "Configuration"), el("div", {class: "columns"}, part("Network", network), part("Recipe", recipe),
     part("Sampling and input", {...rest, seed: run.seed}), part("Numerics", numerics)),
-    el("details", {}, el("summary", {}, "Dataset"), definitions(spoken(dataset)))];
+    ...[["Dataset", dataset], ["Pretraining", pretraining]].filter(([, object]) => object).map(([title, object]) =>
+      el("details", {}, el("summary", {}, title), definitions(spoken(object))))];
   if (run.variant !== undefined) {
     const {file, source} = data.pool[run.variant];
     parts.push(el("h2", {}, `Variant ${file}`), el("pre", {}, source));
