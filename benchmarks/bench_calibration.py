@@ -1,11 +1,12 @@
 """False alarms and power of `harness.statistics.paired.compare`, in full.
 
-    .venv/bin/python benchmarks/bench_calibration.py [--repeats 1000] [--records DIR]     (about 15 minutes)
+    .venv/bin/python benchmarks/bench_calibration.py [--repeats 1000]                        (about 15 minutes)
+    .venv/bin/python benchmarks/bench_calibration.py --records results/baselines/embedded    (a few minutes)
 
 Prints Markdown tables: false alarms of a method against itself and against an unlike method of the same
 top-1, beside those of a plain bootstrap; planted differences, found against predicted; how far off a plan may
-be that knows the spread from 5 seeds only. `--records` takes .npy files of right/wrong answers (seeds x
-videos), one a model: then also populations measured from them, and each model's own seeds split in two.
+be that knows the spread from 5 seeds only. `--records` takes a folder of records instead: populations with the
+seed and video variance measured from every model in it, and each model's own seeds split into two methods.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.reports.reading import right_videos
+from harness.results import load
 from harness.statistics.calibration import (
     Rate,
     binomial_rate,
@@ -47,14 +50,15 @@ UNLIKE = {
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--repeats", type=int, default=1000, help="comparisons per number (at least 500)")
-    arguments.add_argument("--records", type=Path, help="folder of .npy answers, seeds x videos")
+    arguments.add_argument("--records", type=Path, help="folder of records, results/baselines/embedded say")
     options = arguments.parse_args()
+    if options.records:
+        print_real(answers_of(options.records), options.repeats)
+        return
     print_false_alarms("A method against itself", POPULATIONS, (2, 3, 5, 8), options.repeats)
     print_false_alarms("Unlike methods of the same top-1", UNLIKE, (3, 5, 8), options.repeats)
     print_power(POPULATIONS | {"seed sd 1, shared 0.8": UNLIKE["seed sd 1, shared 0.8"]}, options.repeats)
     print_planned(POPULATIONS["seed sd 1.5"], 200)
-    if options.records:
-        print_real(sorted(options.records.glob("*.npy")), options.repeats)
 
 
 def print_false_alarms(
@@ -121,21 +125,47 @@ def print_planned(population: Population, pilots: int) -> None:
     print(f"median {middle:.0f} %, 10th to 90th percentile of {pilots} pilots {low:.0f} to {high:.0f} %")
 
 
-def print_real(files: list[Path], repeats: int) -> None:
+def answers_of(root: Path) -> dict[str, Bools]:
+    """(seeds, videos) right or wrong of every model with at least four seeds in a folder of records."""
+    frame = load(root)
+    frame = frame[frame["status"] == "done"].sort_values("seed")
+    keys = ["backbone", "aggregation", "position", "beta", "placement", "options", "T", "U"]
+    models = {}
+    for key, trials in frame.groupby(keys, dropna=False):
+        if len(trials) >= 4:
+            models[" ".join(map(str, key))] = np.stack([right_videos(str(root), i)[1] for i in trials["id"]])
+    return models
+
+
+def print_real(records: dict[str, Bools], repeats: int) -> None:
     """Real records: populations measured from them, then their own seeds in two disjoint sets."""
-    records = {file.stem: np.load(file) for file in files}
     measured = {name: resample_from(correct_SV) for name, correct_SV in records.items()}
     for name, population in measured.items():
-        print(f"\n{name}: {population}")
-    print_false_alarms("Populations measured from records", measured, (3, 5, 8), repeats)
-    print_power(measured, repeats)
-    print(f"\n### One model, two disjoint seed sets ({repeats} random splits)\n")
-    print_row("model", "seeds a set", "false alarms")
+        print(f"{name}: {population}")
+    pooled = partial(any_of, simulators=[partial(simulate_pair, population=p) for p in measured.values()])
+    print(
+        f"\n### Simulated with the variance of {len(records)} models, pooled ({repeats} comparisons each)\n"
+    )
+    print_row("seeds", "false alarms", "95 % interval")
     print_row(*["---"] * 3)
-    for name, correct_SV in records.items():
-        n_seeds = correct_SV.shape[0] // 2
-        rate = false_alarm_rate(partial(disjoint_pair, correct_SV=correct_SV, n_seeds=n_seeds), repeats)
-        print_row(name, n_seeds, f"{rate.percent:.1f} %")
+    for n_seeds in (3, 5, 8):
+        rate = false_alarm_rate(partial(pooled, n_seeds=n_seeds, n_videos=N_VIDEOS), repeats)
+        print_row(n_seeds, f"{rate.percent:.1f} %", span(rate))
+    print(f"\n### One model, two disjoint seed sets, pooled over models ({repeats} random splits)\n")
+    print_row("seeds a set", "models", "false alarms")
+    print_row(*["---"] * 3)
+    for n_seeds in (2, 3, 5):
+        splits = [partial(disjoint_pair, correct_SV=c) for c in records.values() if len(c) >= 2 * n_seeds]
+        if splits:
+            rate = false_alarm_rate(partial(any_of, simulators=splits, n_seeds=n_seeds), repeats)
+            print_row(n_seeds, len(splits), f"{rate.percent:.1f} %")
+
+
+def any_of(
+    rng: np.random.Generator, simulators: list[Callable[..., tuple[Bools, Bools]]], **sizes: int
+) -> tuple[Bools, Bools]:
+    """A pair from one of several simulators, drawn at random."""
+    return simulators[int(rng.integers(len(simulators)))](rng, **sizes)
 
 
 def print_row(*cells: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 
+USUAL = 3  # equal encodings that make one the usual one (`encode_mp4`)
 # One thread, no B-frames and no scene cuts: the same frames give the same bytes, and seeking stays simple.
 X264_OPTIONS = {"crf": "20", "preset": "veryfast", "g": "16", "bf": "0", "threads": "1", "sc_threshold": "0"}
 
@@ -41,7 +43,21 @@ class VideoProbe:
 
 
 def encode_mp4(frames_LHW3: NDArray[np.uint8], fps: int) -> bytes:
-    """An H.264 mp4 file, in memory; the same frames always give the same bytes (of one libx264 version)."""
+    """An H.264 mp4 file, in memory; the same frames always give the same bytes (of one libx264 version).
+
+    One encoding would not do: where a side is no multiple of 16, libx264 lets memory beyond the edge into its
+    decisions (measured at 38x32: up to 8 % of a video's encodings differed from the usual one, by up to 37 grey
+    levels; none of 250 did at 48x32). The usual one is what comes three times.
+    """
+    seen: Counter[bytes] = Counter()
+    while True:
+        mp4 = _encode_once(frames_LHW3, fps)
+        seen[mp4] += 1
+        if seen[mp4] == USUAL:
+            return mp4
+
+
+def _encode_once(frames_LHW3: NDArray[np.uint8], fps: int) -> bytes:
     buffer = io.BytesIO()
     _, height, width, _ = frames_LHW3.shape
     with av.open(buffer, "w", format="mp4") as container:

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from harness.errors import UserError
 from harness.models.aggregation import (
     Placement,
     beta_share,
@@ -87,7 +88,15 @@ def build_each(resolved: Resolved, name: str, aggregation: str, *, width: int, U
     entry, thin = aggregation_entry(aggregation), _thin_backbone(name)
     for stage, numbers in resolved.placement.items():
         channels = width * thin.stage(stage)[numbers[0] - 1].channels_at(resolved.position)
-        entry.build(channels_taking_part(channels, resolved.beta), U, T, resolved.options)
+        try:
+            entry.build(channels_taking_part(channels, resolved.beta), U, T, resolved.options)
+        except UserError:
+            raise
+        except Exception as error:  # a user's constructor can raise anything
+            raise UserError(
+                f"aggregation {aggregation!r} cannot be built with options {resolved.options}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
 @functools.cache

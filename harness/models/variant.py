@@ -55,7 +55,7 @@ def _execute(module: types.ModuleType, source: str, file: str) -> None:
     except UserError:
         del sys.modules[module.__name__]
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
         line = getattr(error, "lineno", None) or _line_in_variant(error, str(module.__file__))
         raise UserError(

@@ -20,6 +20,7 @@ from harness.models import VideoModel
 from harness.trial.checkpoint import save_atomically
 from harness.trial.fit import Report, TrialFailed
 
+BASELINES = Path(__file__).resolve().parents[2] / "results" / "baselines"
 ACROSS = ".across."  # the names of modules across snippets, which no pre-trained trunk has
 
 
@@ -50,8 +51,15 @@ def pretraining_trial(trial: Trial) -> Trial:
 
 
 def weights_path(trial: Trial, root: Path) -> Path:
-    """Where the starting weights lie: named by all that they depend on."""
-    return root / "pretrained" / f"{trial.network.backbone}-{trial_id(pretraining_trial(trial))}.pt"
+    """Where the starting weights lie: named by all that they depend on.
+
+    Those of the shipped baselines ship with them. Trained again on another machine they would differ in their last
+    bits at first and visibly at the end, and with them every trial that starts there: a new module would then be
+    compared with a baseline of another start. Anything else lies under `root`.
+    """
+    name = f"{trial.network.backbone}-{trial_id(pretraining_trial(trial))}.pt"
+    shipped = (folder / "pretrained" / name for folder in BASELINES.glob("*"))
+    return next((path for path in shipped if path.exists()), root / "pretrained" / name)
 
 
 def prepare_weights(

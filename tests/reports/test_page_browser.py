@@ -229,6 +229,7 @@ def test_another_recipe_is_not_comparable(shown: Browser, profile: Profile, othe
 
 def test_a_run_has_a_page_and_the_way_back(shown: Browser, page_frame: pd.DataFrame) -> None:
     line = page_frame[(page_frame["status"] == "done") & (page_frame["aggregation"] == "dsa")].iloc[0]
+    shown.run("scrollTo(0, 700)")
     shown.run(f"location.hash = '#trial-{line['id']}'")
     shown.wait_for("!document.getElementById('run').hidden")
     text = shown.run("return document.getElementById('run').textContent")
@@ -244,6 +245,7 @@ def test_a_run_has_a_page_and_the_way_back(shown: Browser, page_frame: pd.DataFr
     assert shown.run("return document.activeElement.tagName") == "H1"
     shown.run("history.back()")
     shown.wait_for("!document.getElementById('overview').hidden")
+    assert shown.run("return scrollY") == 700
 
 
 def test_failed_and_unknown_runs_say_so(shown: Browser, page_frame: pd.DataFrame) -> None:

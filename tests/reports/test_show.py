@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pandas as pd
 import pytest
+import yaml
 
+from harness.cli.main import main
 from harness.errors import UserError
 from harness.experiment import Profile, load_experiment
 from harness.reports.show import cell_facts, print_cell
@@ -53,3 +58,33 @@ def test_mistakes_get_the_near_match(
 ) -> None:
     with pytest.raises(UserError, match=f"did you mean '{near}'".replace("+", r"\+")):
         cell_facts(load_experiment("ablation_a"), profile, frame, row, column)
+
+
+@pytest.fixture
+def profile_file(profile: Profile, tmp_path: Path) -> Path:
+    path = tmp_path / "synthetic.yaml"
+    path.write_text(yaml.safe_dump(profile.model_dump(mode="json")))
+    return path
+
+
+def _harness(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as left:
+        main([str(a) for a in arguments])
+    return int(left.value.code or 0)
+
+
+def test_show_on_the_command_line(profile_file: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ask = ("show", "ablation_a", "DSA+I3D 4x4", "--profile", profile_file, "--results", root)
+    assert _harness(*ask, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert _harness("show", facts["seeds"][0]["trial"], "--results", root) == 0
+    assert f"{facts['seeds'][0]['value']:.4g}" in capsys.readouterr().out
+    assert _harness(*ask[:2], "DSA", *ask[3:]) == 2
+    assert "its rows are" in capsys.readouterr().err
+    assert _harness("show", "a", "b", "c", "d") == 2
+
+
+def test_report_on_the_command_line(profile_file: Path, root: Path, tmp_path: Path) -> None:
+    options = ("--profile", profile_file, "--results", root, "--reports", tmp_path / "out")
+    assert _harness("report", "ablation_i", *options) == 0
+    assert "DSA+I3D R50" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")

@@ -158,17 +158,17 @@ def test_the_test_split_never_influences_training(
     real = data.open_dataset(SPEC, data_root)
     manifest = real.manifest.copy()
     test = manifest["split"] == "test"
-    for columns in (["label", "actor", "script", "family"], ["offset", "frames"]):
-        manifest.loc[test, columns] = manifest.loc[test, columns].iloc[::-1].to_numpy()
-        manifest = manifest.astype(real.manifest.dtypes)
+    for column in ("label", "actor", "script", "family", "offset", "frames"):
+        manifest.loc[test, column] = manifest.loc[test, column].iloc[0]
+    manifest = manifest.astype(real.manifest.dtypes)
     frames_FHW3 = real.split("train").frames_FHW3
-    turned = data.Dataset(real.info, manifest, real.class_table, frames_FHW3)
-    monkeypatch.setattr(data, "open_dataset", lambda *_: turned)
+    spoiled = data.Dataset(real.info, manifest, real.class_table, frames_FHW3)
+    monkeypatch.setattr(data, "open_dataset", lambda *_: spoiled)
     record = run_trial(tiny_trial(), data_root=data_root, checkpoint_dir=tmp_path)
     assert same_tensors(weights(tmp_path), weights(undisturbed.folder))
     assert_frame_equal(untimed(record.curve), untimed(undisturbed.record.curve))
     assert record.metrics["val_top1"] == undisturbed.record.metrics["val_top1"]
-    assert record.predictions["label"].to_list() != undisturbed.record.predictions["label"].to_list()
+    assert record.metrics["top1"] in (0, 100), "all test videos are one"
 
 
 def test_a_network_without_a_module_by_combinations(data_root: Path) -> None:

@@ -89,5 +89,7 @@ def _strip(frames: list[np.ndarray]) -> str:
 
     apart = [np.pad(frame, ((0, 0), (0, GAP_PX), (0, 0)), constant_values=255) for frame in frames]
     buffer = io.BytesIO()
-    Image.fromarray(np.concatenate(apart, axis=1)[:, :-GAP_PX]).save(buffer, format="JPEG", quality=JPEG_QUALITY)
+    Image.fromarray(np.concatenate(apart, axis=1)[:, :-GAP_PX]).save(
+        buffer, format="JPEG", quality=JPEG_QUALITY
+    )
     return _uri("image/jpeg", buffer.getvalue())

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from harness.reports.page.payload import Section
 from harness.reports.render_html import html
 from harness.trial.provenance import code_version
-
-if TYPE_CHECKING:
-    from harness.reports.page.build import Section
 
 # In the order in which they build on each other.
 SCRIPTS = ("core", "statistics", "charts", "tables", "compare", "curves", "runs", "main")
@@ -36,7 +35,7 @@ def embedded_json(data: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def render_page(sections: list[Section], payload: dict[str, Any]) -> str:
+def render_page(sections: Sequence[Section], payload: dict[str, Any]) -> str:
     """The whole file."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -11,10 +11,14 @@ function whenSeen(section, draw) {
   addEventListener("beforeprint", () => { watcher.disconnect(); draw(); }, {once: true});
 }
 
+// Where the reader left the overview: the way back from a run leads there.
+let left = {hash: location.hash, y: 0};
+
 function route() {
   const id = decodeURIComponent(location.hash).match(/^#trial-(.+)$/)?.[1];
   const run = byId("run"), overview = byId("overview"), wasRun = !run.hidden;
   hideDetail();
+  if (id !== undefined && !wasRun) left.y = scrollY;
   run.hidden = id === undefined;
   overview.hidden = id !== undefined;
   document.title = id === undefined ? "Ablation report" : `Run ${id}`;
@@ -22,9 +26,11 @@ function route() {
     run.replaceChildren(...runPage(id));
     scrollTo(0, 0);
     run.querySelector("h1").focus({preventScroll: true});
-  } else if (wasRun) {
-    document.getElementById(location.hash.slice(1))?.scrollIntoView();
+    return;
   }
+  if (wasRun && location.hash === left.hash) scrollTo(0, left.y);
+  else if (wasRun) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  left.hash = location.hash;
 }
 
 const THEMES = ["auto", "light", "dark"];
