@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from harness.experiment.paper import PaperNumbers, PaperTable, load_paper
@@ -106,13 +106,19 @@ def _cost_panel(axes: Axes, xs: list[float], ys: list[float], labels: list[str])
     for x, y, label in zip(xs, ys, labels, strict=True):
         axes.plot(x, y, linestyle="none", markersize=7, **style.look(_family(label)))
     axes.set_xscale("log")
-    wanted = "125" if max(xs) > 5 * min(xs) else "123456789"
-    for set_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        set_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in wanted else ""))
+    axes.xaxis.set_major_locator(FixedLocator(_cost_ticks(min(xs), max(xs))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("GMACs × views of one test video")
     axes.margins(x=0.18)
     _accuracy_axis(axes)
     style.label_points(axes, xs, ys, labels)
+
+
+def _cost_ticks(low: float, high: float) -> list[float]:
+    """At most five places between two costs, two digits each: few enough for their labels to stand apart."""
+    places = np.geomspace(low, high, 5 if high > 2 * low else 3)
+    return sorted({float(f"{place:.2g}") for place in places})
 
 
 def seed_spread(evidence: Evidence, rows: list[RowEvidence]) -> Figure:

@@ -245,7 +245,7 @@ def _out_of_memory(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0][:300]
+    return (str(error).strip().splitlines() or ["no message"])[0][:500]
 
 
 def run_trial_safely(trial: Trial, **options: Any) -> Record:
