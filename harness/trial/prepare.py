@@ -34,11 +34,11 @@ def prepare_trials(trials: Iterable[Trial], root: Path, progress: Progress) -> N
     """Make the datasets and the starting weights of these trials, telling `progress` (what, done, total)."""
     trials = list(trials)
     starts = {weights_path(t, root): t for t in trials if t.pretraining is not None}
+    starts = {path: trial for path, trial in starts.items() if not path.exists()}
     specs = [t.pretraining.dataset for t in starts.values() if t.pretraining] + [t.dataset for t in trials]
     prepare_datasets({repr(spec): spec for spec in specs}.values(), root, progress)
-    for path, trial in starts.items():
-        if not path.exists():
-            _train_start(trial, root, progress)
+    for trial in starts.values():
+        _train_start(trial, root, progress)
 
 
 def _train_start(trial: Trial, root: Path, progress: Progress) -> None:
