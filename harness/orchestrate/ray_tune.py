@@ -190,37 +190,41 @@ def _watcher(collector: Collector, stop: StopWish) -> Any:
     class Watcher(tune.Callback):
         """Runs in the driver, between Tune's steps (about every 0.1 s)."""
 
-        problem: UserError | None = None
+        def __init__(self, collector: Collector, stop: StopWish) -> None:
+            self.collector, self.stop = collector, stop
+            self.problem: UserError | None = None
 
         def __getstate__(self) -> dict[str, Any]:
-            return {}  # Tune pickles its callbacks into a snapshot; stores and streams cannot be pickled
+            # Tune pickles its callbacks into a snapshot; screens and locks cannot be pickled. They are attributes
+            # and not closed over, for the class itself travels by value, its closure with it.
+            return {}
 
         def setup(self, *_: Any, **__: Any) -> None:
-            stop.install()
+            self.stop.install()
 
         def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
-            if stop.asked:
+            if self.stop.asked:
                 raise _Leave
 
         def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            collector.started(_id_of(trial))
+            self.collector.started(_id_of(trial))
 
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
         ) -> None:
             record = result.pop(RECORD, None)  # popped, so that Tune keeps no copy in its snapshots
             if record is not None:
-                self._settle(collector.finished, _id_of(trial), pickle.loads(record), trial.num_failures)
+                self._settle(self.collector.finished, _id_of(trial), pickle.loads(record), trial.num_failures)
             elif RAISED in result:
-                self._settle(collector.raised, _id_of(trial), *result[RAISED])
+                self._settle(self.collector.raised, _id_of(trial), *result[RAISED])
             else:
-                collector.reported(_id_of(trial), result[PROGRESS])
+                self.collector.reported(_id_of(trial), result[PROGRESS])
 
         def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            collector.retried(_id_of(trial), trial.num_failures)
+            self.collector.retried(_id_of(trial), trial.num_failures)
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            self._settle(collector.lost, _id_of(trial), trial.num_failures, str(trial.get_error()))
+            self._settle(self.collector.lost, _id_of(trial), trial.num_failures, str(trial.get_error()))
 
         def _settle(self, write: Any, *args: Any) -> None:
             try:
@@ -229,4 +233,4 @@ def _watcher(collector: Collector, stop: StopWish) -> Any:
                 self.problem = error
                 raise _Leave from None
 
-    return Watcher()
+    return Watcher(collector, stop)

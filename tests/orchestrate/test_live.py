@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import io
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from harness.orchestrate.collect import Collector
 from harness.orchestrate.live import LAST_SHOWN, LiveProgress
+from harness.orchestrate.ray_tune import _watcher
+from harness.orchestrate.signals import StopWish
+from harness.results import Store
 from tests.factories import make_record
 from tests.orchestrate import fakes
 
@@ -61,3 +66,14 @@ def test_time_left_is_the_unfinished_share_of_what_passed() -> None:
     elapsed = time.monotonic() - progress.forecast.started
     assert left == pytest.approx(elapsed, abs=0.5), "half is done, so the rest takes as long"
     progress.end()
+
+
+def test_tune_can_pickle_its_callback_while_the_screen_is_live(tmp_path: Path) -> None:
+    """Tune snapshots its callbacks; a live screen holds locks (this once ended every run on a terminal)."""
+    from ray import cloudpickle
+
+    progress = LiveProgress(Console(file=io.StringIO(), force_terminal=True))
+    progress.begin([], settled=0)
+    watcher = _watcher(Collector([], Store(tmp_path), progress), StopWish(progress.say))
+    assert len(cloudpickle.dumps(watcher)) > 0
+    progress.live.stop()
