@@ -24,6 +24,7 @@ from harness.errors import UserError, near_match
 
 POSITIONS = ("I", "II", "III", "IV", "after")
 STAGES = ("res2", "res3", "res4", "res5")
+PLACEMENT = ("position", "stages", "blocks", "beta")  # what every aggregation is placed by
 AVERAGE = "average"  # the mean of snippet logits alone: no module
 
 Stages = Sequence[str]
@@ -138,5 +139,5 @@ def check_options(entry: AggregationEntry, options: Mapping[str, Any]) -> None:
         if key not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes no options"
             raise UserError(
-                f"aggregation {entry.name!r} has no option {key!r}{near_match(key, known)}: {takes}"
+                f"aggregation {entry.name!r} has no option {key!r}{near_match(key, [*known, *PLACEMENT])}: {takes}"
             )
