@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
@@ -49,6 +50,11 @@ def prepare(
 
     Raises UserError where the disk is full, `root` cannot be written, or what is there is damaged.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A spawned worker that imports its parent's script: it would wait for the parent's lock for ever.
+        raise UserError(
+            "prepare() was called while a script is imported; put it under if __name__ == '__main__':"
+        )
     target = directory(spec, root)
     if not (target / _CARD).exists():
         with _os_errors_named(target), _locked(target, progress or _silent):

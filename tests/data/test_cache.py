@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -238,3 +239,16 @@ def test_the_card_keeps_the_spec(tiny: Dataset, tiny_spec: ScriptedDigits) -> No
     card = json.loads((tiny.info.directory / "dataset.json").read_text())
     assert ScriptedDigits(**card["spec"]) == tiny_spec
     assert pd.DataFrame(card["classes"]).equals(tiny.class_table)
+
+
+def test_a_script_without_a_main_guard_ends_with_a_message(tiny_spec: ScriptedDigits, tmp_path: Path) -> None:
+    """Its spawned workers import it again and would wait for the lock that their parent holds (once: for ever)."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\nfrom harness.data import ScriptedDigits, prepare\n"
+        f"spec = ScriptedDigits.model_validate_json({tiny_spec.model_dump_json()!r})\n"
+        f"prepare(spec, Path({str(tmp_path / 'data')!r}), workers=2)\n"
+    )
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 1
+    assert "put it under if __name__ == '__main__':" in run.stderr
