@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.reports.reading import right_videos
 from harness.results import load
+from harness.results.answers import answers
 from harness.statistics.calibration import (
     Rate,
     binomial_rate,
@@ -133,7 +133,7 @@ def answers_of(root: Path) -> dict[str, Bools]:
     models = {}
     for key, trials in frame.groupby(keys, dropna=False):
         if len(trials) >= 4:
-            models[" ".join(map(str, key))] = np.stack([right_videos(str(root), i)[1] for i in trials["id"]])
+            models[" ".join(map(str, key))] = np.stack([answers(str(root), i).right for i in trials["id"]])
     return models
 
 

@@ -108,16 +108,14 @@ def detectable(trials: list[Planned], records: pd.DataFrame, n_seeds: int) -> di
 def _measured_answers(trials: list[Planned], records: pd.DataFrame) -> list[np.ndarray]:
     """(seeds, videos) right or wrong, of every network of the plan with two seeds done or more."""
     from harness.orchestrate.estimate import kind_of
-    from harness.reports.reading import right_videos
+    from harness.results.answers import answers
 
     done = records[records["status"] == "done"]
     roots = dict(zip(done["id"], done["root"], strict=True))
     kinds: dict[str, list[np.ndarray]] = {}
     for planned in distinct(trials):
         if planned.id in roots:
-            kinds.setdefault(kind_of(planned.trial), []).append(
-                right_videos(roots[planned.id], planned.id)[1]
-            )
+            kinds.setdefault(kind_of(planned.trial), []).append(answers(roots[planned.id], planned.id).right)
     return [np.stack(rights) for rights in kinds.values() if len(rights) >= 2]
 
 

@@ -10,11 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.comparison.comparable import Difference, notes, refusals
-from harness.comparison.method import Answers, Method, answers
+from harness.comparison.method import Method
 from harness.data import ScriptedDigits, dataset_spec
 from harness.data.scripted_digits import classes as script_classes
 from harness.errors import UserError
 from harness.experiment.spec import Trial
+from harness.results.answers import Answers, answers
 from harness.statistics.paired import Comparison, compare_many, flips, per_class_movers, per_factor_movers
 
 Bools = NDArray[np.bool_]
@@ -67,7 +68,7 @@ class _Pair:
     base: list[Answers]
 
     def right(self) -> tuple[Bools, Bools]:
-        new_SV, base_SV = (np.stack([a.predicted == a.labels for a in s]) for s in (self.new, self.base))
+        new_SV, base_SV = (np.stack([a.right for a in s]) for s in (self.new, self.base))
         return new_SV, base_SV
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.comparison.method import Method, answers
+from harness.comparison.method import Method
 from harness.experiment.identity import canonical_json
+from harness.results.answers import answers
 
 PROTOCOL = "protocol"
 

@@ -5,21 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from harness.errors import UserError, near_match
 from harness.experiment.expand import Planned
 from harness.experiment.identity import canonical_json
 from harness.experiment.spec import Trial
-from harness.results import Store
-from harness.trial.evaluate import scores_from_predictions
 
-Ints = NDArray[np.int64]
 NOT_RUN = "not run"
 
 
@@ -45,24 +38,6 @@ class Method:
     @property
     def seeds(self) -> list[int]:
         return [int(seed) for seed in self.lines.index]
-
-
-@dataclass(frozen=True)
-class Answers:
-    """A trial's answers: video ids in sorted order, their labels, the predicted classes (mean of the groups)."""
-
-    videos: tuple[str, ...]
-    labels: Ints
-    predicted: Ints
-
-
-@lru_cache(maxsize=4096)
-def answers(root: str, trial_id: str) -> Answers:
-    """Read a trial's predictions. Raises UserError where they are missing or damaged."""
-    scores_VGK, labels, videos = scores_from_predictions(Store(Path(root)).predictions(trial_id))
-    order_V = np.argsort(np.asarray(videos, dtype=str))
-    predicted = scores_VGK.mean(1).argmax(1)
-    return Answers(tuple(videos[i] for i in order_V), labels[order_V], predicted[order_V])
 
 
 def method_of_trials(planned: Sequence[Planned], frame: pd.DataFrame, label: str, origin: str) -> Method:

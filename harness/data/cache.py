@@ -50,19 +50,23 @@ def prepare(
 
     Raises UserError where the disk is full, `root` cannot be written, or what is there is damaged.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        # A spawned worker that imports its parent's script: it would wait for the parent's lock for ever.
-        raise UserError(
-            "prepare() was called while a script is imported; put it under if __name__ == '__main__':"
-        )
     target = directory(spec, root)
     if not (target / _CARD).exists():
+        _refuse_import()
         with _os_errors_named(target), _locked(target, progress or _silent):
             if not (target / _CARD).exists():
                 _make(spec, target, workers or len(os.sched_getaffinity(0)), progress or _silent)
     dataset = open_dataset(spec, root)
     _check_videos(dataset)
     return dataset.info
+
+
+def _refuse_import() -> None:
+    """A spawned worker that imports its parent's script would wait for the parent's lock for ever."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UserError(
+            "prepare() was called while a script is imported; put it under if __name__ == '__main__':"
+        )
 
 
 def open_dataset(spec: ScriptedDigits, root: Path) -> Dataset:

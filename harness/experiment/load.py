@@ -17,6 +17,7 @@ from harness.experiment.yaml_file import Location, line_of, read_yaml
 T = TypeVar("T", bound=Frozen)
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
+BASELINES = ROOT / "results" / "baselines"  # what ships: one folder a profile
 _WORDS = {
     "model_type": "should be a mapping of keys to values",
     "dict_type": "should be a mapping of keys to values",

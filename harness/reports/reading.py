@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.experiment.paper import PaperTable
 from harness.reports.evidence import Evidence, RowEvidence
-from harness.results import Store
+from harness.results.answers import answers
 from harness.statistics.order import Story, reading, tell
-from harness.trial.evaluate import scores_from_predictions
 
 Bools = NDArray[np.bool_]
 
 
-@lru_cache(maxsize=4096)
-def right_videos(root: str, trial_id: str) -> tuple[tuple[str, ...], Bools]:
-    """Video ids in sorted order and whether the trial answered each rightly (mean over view groups).
-
-    Raises UserError where the store at `root` has no readable predictions of this trial.
-    """
-    scores_VGK, labels, videos = scores_from_predictions(Store(Path(root)).predictions(trial_id))
-    order = np.argsort(np.asarray(videos, dtype=str))
-    right = scores_VGK.mean(1).argmax(1) == labels
-    return tuple(videos[i] for i in order), right[order]
-
-
-def answers(row: RowEvidence) -> Bools:
+def right_answers(row: RowEvidence) -> Bools:
     """(seeds, videos) right or wrong of a row's records, seeds and videos in ascending order."""
     return np.stack(
-        [right_videos(root, i)[1] for root, i in zip(row.done["root"], row.done["id"], strict=True)]
+        [answers(root, i).right for root, i in zip(row.done["root"], row.done["id"], strict=True)]
     )
 
 
@@ -44,7 +28,7 @@ def story_of(evidence: Evidence, paper: PaperTable | None) -> Story | None:
     printed = paper.values("top1") if paper is not None else {}
     return tell(
         {row.row.name: printed.get(row.row.paper_row) for row in evidence.rows},
-        {row.row.name: answers(row) for row in rows},
+        {row.row.name: right_answers(row) for row in rows},
         {row.row.name: row.seeds for row in rows},
         paper.test_videos if paper is not None and paper.test_videos else 5000,
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.experiment.load import ROOT
+from harness.experiment.load import BASELINES, ROOT
 from harness.results.store import Store
 
 
@@ -25,7 +25,7 @@ def runs_root() -> Path:
 
 def baseline_roots() -> list[Path]:
     """The shipped records, one folder a profile."""
-    return sorted(p for p in (ROOT / "results" / "baselines").glob("*") if p.is_dir())
+    return sorted(p for p in BASELINES.glob("*") if p.is_dir())
 
 
 def load(*roots: Path | str) -> pd.DataFrame:

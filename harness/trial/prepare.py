@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.data import PublishedDataset, dataset_spec, prepare
 from harness.errors import UserError
+from harness.experiment.identity import canonical_json
 from harness.experiment.spec import Trial
 from harness.trial.pretrain import weights_path
 from harness.trial.run import prepare_start
@@ -36,7 +37,7 @@ def prepare_trials(trials: Iterable[Trial], root: Path, progress: Progress) -> N
     starts = {weights_path(t, root): t for t in trials if t.pretraining is not None}
     starts = {path: trial for path, trial in starts.items() if not path.exists()}
     specs = [t.pretraining.dataset for t in starts.values() if t.pretraining] + [t.dataset for t in trials]
-    prepare_datasets({repr(spec): spec for spec in specs}.values(), root, progress)
+    prepare_datasets({canonical_json(spec): spec for spec in specs}.values(), root, progress)
     for trial in starts.values():
         _train_start(trial, root, progress)
 

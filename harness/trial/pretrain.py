@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 
 from harness.experiment.identity import trial_id
+from harness.experiment.load import BASELINES
 from harness.experiment.spec import TestProtocol, TrainSampling, Trial
 from harness.models import VideoModel
 from harness.trial.checkpoint import save_atomically
 from harness.trial.fit import Report, TrialFailed
 
-BASELINES = Path(__file__).resolve().parents[2] / "results" / "baselines"
 ACROSS = ".across."  # the names of modules across snippets, which no pre-trained trunk has
 
 

@@ -13,7 +13,7 @@ from scipy import stats
 
 from harness.experiment import Profile, load_experiment
 from harness.reports.evidence import gather
-from harness.reports.reading import answers
+from harness.reports.reading import right_answers
 from harness.reports.signature import short_hash
 from harness.statistics.intervals import mean_interval
 from harness.statistics.paired import Comparison, compare, flips, holm
@@ -68,7 +68,7 @@ def compared(profile: Profile, frame: pd.DataFrame, new: str, base: str) -> tupl
     """The same comparison in Python."""
     evidence = gather(load_experiment("ablation_a"), profile, frame, seeds=(0, 1, 2))
     rows = {row.row.name: row for row in evidence.rows}
-    new_SV, base_SV = answers(rows[new]), answers(rows[base])
+    new_SV, base_SV = right_answers(rows[new]), right_answers(rows[base])
     ids = [f"test/{v:04d}" for v in range(new_SV.shape[1])]
     return compare(new_SV, base_SV, rows[new].seeds), flips(new_SV, base_SV, ids)
 

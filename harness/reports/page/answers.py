@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.comparison.method import answers
 from harness.errors import UserError
+from harness.results.answers import answers
 from harness.statistics.paired import flips
 
 Bools = NDArray[np.bool_]
