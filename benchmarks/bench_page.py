@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from harness.experiment import Profile, load_experiment, load_profile  # noqa: E402
-from harness.experiment.expand import plan_trials  # noqa: E402
+from harness.plan.expand import plan_trials  # noqa: E402
 from harness.reports.page import build_page  # noqa: E402
 from harness.results import Store, load  # noqa: E402
 from tests.factories import make_record  # noqa: E402

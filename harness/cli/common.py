@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.experiment.expand import Planned, plan_trials
 from harness.experiment.load import EXPERIMENTS, load_experiment, load_profile
 from harness.experiment.spec import Experiment, Profile
+from harness.plan.expand import Planned, plan_trials
 
 Experiments = Annotated[
     list[str],

@@ -22,10 +22,10 @@ from harness.cli.common import (
     print_json,
 )
 from harness.cli.run import run_missing
-from harness.experiment.expand import distinct
 from harness.experiment.load import load_profile
 from harness.experiment.spec import Profile
-from harness.orchestrate import pending
+from harness.plan.expand import distinct
+from harness.plan.pending import pending
 from harness.results import Store, baseline_roots, load, runs_root
 
 if TYPE_CHECKING:  # at run time it brings torch, which `harness --help` need not wait for

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import typer
 
+from harness.base.errors import UserError
 from harness.cli.common import DEFAULT_PROFILE, Data, Json, ProfileName, print_json
-from harness.errors import UserError
 from harness.experiment.load import load_profile
 from harness.experiment.spec import Profile, Trial
 from harness.orchestrate.progress import duration

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.base.errors import UserError, near_match
 from harness.cli.common import DEFAULT_PROFILE, Json, ProfileName, Results, print_json
-from harness.errors import UserError, near_match
 from harness.experiment.load import load_experiment, load_profile
 from harness.results import Store, baseline_roots, load, runs_root
 from harness.trial.record import METRICS, Record

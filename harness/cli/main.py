@@ -13,8 +13,8 @@ from typing import Any
 import typer
 from typer.exceptions import Abort, TyperException
 
+from harness.base.errors import UserError
 from harness.cli import check_variant, compare, data, inspect, plan, render, run, status
-from harness.errors import UserError
 
 app = typer.Typer(
     name="harness",

@@ -23,12 +23,11 @@ from harness.cli.common import (
     make_plan,
     print_json,
 )
-from harness.experiment.expand import Planned, distinct
 from harness.experiment.spec import Experiment
-from harness.orchestrate import Pending
-from harness.orchestrate.estimate import Range, estimate
-from harness.orchestrate.pending import split
 from harness.orchestrate.progress import duration
+from harness.plan.estimate import Range, estimate
+from harness.plan.expand import Planned, distinct
+from harness.plan.pending import Pending, split
 from harness.results import Store, baseline_roots, load, runs_root
 from harness.results.store import Settled
 
@@ -107,7 +106,7 @@ def detectable(trials: list[Planned], records: pd.DataFrame, n_seeds: int) -> di
 
 def _measured_answers(trials: list[Planned], records: pd.DataFrame) -> list[np.ndarray]:
     """(seeds, videos) right or wrong, of every network of the plan with two seeds done or more."""
-    from harness.orchestrate.estimate import kind_of
+    from harness.plan.estimate import kind_of
     from harness.results.answers import answers
 
     done = records[records["status"] == "done"]

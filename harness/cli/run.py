@@ -22,9 +22,10 @@ from harness.cli.common import (
     print_json,
 )
 from harness.cli.data import prepare_with_progress
-from harness.experiment.expand import distinct
-from harness.orchestrate import Outcome, Pending, execute, pending
+from harness.orchestrate import Outcome, execute
 from harness.orchestrate.progress import make_progress
+from harness.plan.expand import distinct
+from harness.plan.pending import Pending, pending
 from harness.results import Store, runs_root
 
 
@@ -64,8 +65,8 @@ def run(
 def run_missing(plan: Plan, split: Pending, store: Store, data: Path | None, inline: bool) -> Outcome:
     """Prepare the dataset and run `split.todo` into the store; the estimate is noted beside what it took."""
     from harness.data import data_root
-    from harness.orchestrate.estimate import estimate
-    from harness.orchestrate.history import note_run
+    from harness.plan.estimate import estimate
+    from harness.plan.history import note_run
     from harness.results import load
     from harness.results.lock import check_writable
 

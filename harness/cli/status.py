@@ -19,9 +19,9 @@ from harness.cli.common import (
     make_plan,
     print_json,
 )
-from harness.experiment.expand import Planned
-from harness.orchestrate.history import error_percent, past_runs
 from harness.orchestrate.progress import duration
+from harness.plan.expand import Planned
+from harness.plan.history import error_percent, past_runs
 from harness.results import Store, runs_root
 from harness.results.store import Settled
 

@@ -7,9 +7,9 @@ print_document(document(report)); write_document(document(report), reports_root(
 
 from harness.comparison.build import Report, Versus, compare_methods
 from harness.comparison.document import Document, print_document, write_document
-from harness.comparison.method import Method, method_of_records, method_of_trials
 from harness.comparison.select import BASELINES, RowRef, find_row, is_record_selector
 from harness.comparison.words import as_data, document
+from harness.methods.method import Method, method_of_records, method_of_trials
 
 __all__ = [
     "BASELINES",

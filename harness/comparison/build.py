@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.comparison.comparable import Difference, notes, refusals
-from harness.comparison.method import Method
+from harness.base.errors import UserError
 from harness.data import ScriptedDigits, dataset_spec
-from harness.data.scripted_digits import classes as script_classes
-from harness.errors import UserError
+from harness.data.digits.script import classes as script_classes
 from harness.experiment.spec import Trial
+from harness.methods.comparable import Difference, notes, refusals
+from harness.methods.method import Method
 from harness.results.answers import Answers, answers
 from harness.statistics.paired import Comparison, compare_many, flips, per_class_movers, per_factor_movers
 

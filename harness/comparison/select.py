@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UserError, near_match
+from harness.base.errors import UserError, near_match
 from harness.experiment.load import EXPERIMENTS, load_experiment
 from harness.experiment.spec import Experiment, Row
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from harness.comparison.method import Method, method_of_records, method_of_trials
+from harness.base.errors import UserError
 from harness.comparison.select import RowRef, find_row, is_record_selector
-from harness.errors import UserError
-from harness.experiment.expand import Planned, plan_trials
 from harness.experiment.spec import Experiment, Profile
+from harness.methods.method import Method, method_of_records, method_of_trials
 from harness.models.variant import load_variant
+from harness.plan.expand import Planned, plan_trials
 from harness.variants.place import option_grid, variant_row
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness.comparison.build import Report, Versus
 from harness.comparison.document import Document, Grid, Section
-from harness.comparison.method import Method
+from harness.methods.method import Method
 from harness.statistics.intervals import Interval, mean_interval
 from harness.statistics.paired import BETTER, NO_DIFFERENCE, ONE_SEED, WORSE, Comparison
 

@@ -10,13 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.data.cache import open_dataset, prepare, verify
     from harness.data.dataset import Dataset, DatasetInfo, Split, factor_accuracies
+    from harness.data.digits.cache import open_dataset, prepare, verify
+    from harness.data.digits.script import ScriptedDigits, chance, order_blind_ceiling
     from harness.data.loader import TestBatches, TrainBatches
     from harness.data.pictures import contact_sheet_png, thumbnails
     from harness.data.registry import DatasetSpec, PublishedDataset, data_root, dataset_spec
     from harness.data.sampling import test_snippets, train_snippets
-    from harness.data.scripted_digits import ScriptedDigits, chance, order_blind_ceiling
     from harness.data.video import VideoError, probe, read_frames
     from harness.data.views import crop_offsets, snippet_groups
 
@@ -25,27 +25,27 @@ _HOME = {
     "DatasetInfo": "dataset",
     "DatasetSpec": "registry",
     "PublishedDataset": "registry",
-    "ScriptedDigits": "scripted_digits",
+    "ScriptedDigits": "digits.script",
     "Split": "dataset",
     "TestBatches": "loader",
     "TrainBatches": "loader",
     "VideoError": "video",
-    "chance": "scripted_digits",
+    "chance": "digits.script",
     "contact_sheet_png": "pictures",
     "crop_offsets": "views",
     "data_root": "registry",
     "dataset_spec": "registry",
     "factor_accuracies": "dataset",
-    "open_dataset": "cache",
-    "order_blind_ceiling": "scripted_digits",
-    "prepare": "cache",
+    "open_dataset": "digits.cache",
+    "order_blind_ceiling": "digits.script",
+    "prepare": "digits.cache",
     "probe": "video",
     "read_frames": "video",
     "snippet_groups": "views",
     "test_snippets": "sampling",
     "thumbnails": "pictures",
     "train_snippets": "sampling",
-    "verify": "cache",
+    "verify": "digits.cache",
 }
 
 __all__ = [

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from harness.errors import UserError, near_match
+from harness.base.errors import UserError, near_match
 
 
 class DatasetInfo(BaseModel):

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness.base.errors import UserError
 from harness.data.dataset import Split
 from harness.data.sampling import test_snippets, train_snippets
 from harness.data.views import crop_offsets
-from harness.errors import UserError
 
 # Third entry of a seed: keeps the draws of the order and of the videos apart.
 _ORDER, _VIDEO = 0, 1

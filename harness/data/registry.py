@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.data.scripted_digits import ScriptedDigits
-from harness.errors import UserError, near_match
+from harness.base.errors import UserError, near_match
+from harness.data.digits.script import ScriptedDigits
 
 PUBLISHED = ("mini_kinetics_200", "kinetics_400", "activitynet_1_3", "something_v1")
 

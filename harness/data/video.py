@@ -14,7 +14,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 
 M_PERTURB = -6  # of glibc's malloc.h
 # One thread, no B-frames and no scene cuts: the same frames give the same bytes, and seeking stays simple.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from harness.errors import UserError, near_match
+from harness.base.errors import UserError, near_match
 
 GROUPINGS = ("each", "interleaved", "all", "combinations")
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.errors import UserError, near_match
+from harness.base.errors import UserError, near_match
 from harness.experiment.spec import Aggregation, Declared, Experiment, Frozen, Profile, Row
 from harness.experiment.yaml_file import Location, line_of, read_yaml
 

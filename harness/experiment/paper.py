@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from harness.errors import UserError, near_match
+from harness.base.errors import UserError, near_match
 from harness.experiment.load import EXPERIMENTS, validate
 from harness.experiment.spec import Frozen
 from harness.experiment.yaml_file import read_yaml

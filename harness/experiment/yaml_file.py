@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from harness.errors import UserError, near_match
+from harness.base.errors import UserError, near_match
 
 Location = tuple[int | str, ...]
 

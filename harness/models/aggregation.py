@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from harness.errors import UserError, near_match
+from harness.base.errors import UserError, near_match
 from harness.models.registry import POSITIONS, STAGES, AggregationEntry, Blocks
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.models.registry import register_aggregation
 
 TAPS = 3  # L, the kernel's size along U
@@ -27,7 +27,7 @@ def _shifted_sum(x_NUCTHW: Tensor, kernel_NCL: Tensor) -> Tensor:
 def aggregate_snippets(x_NUCTHW: Tensor, kernel_NCL: Tensor) -> Tensor:
     """Y[n,u,c] = Σ_i K[n,c,i]·X[n,u+i−1,c], zeros beyond both ends; (N,U,C,T,H,W), (N,C,3) to (N,U,C,T,H,W).
 
-    An operator with a name of its own, so that both cost counters see its multiply-adds (`harness.cost`).
+    An operator with a name of its own, so that both cost counters see its multiply-adds (`harness.models.cost`).
     """
     return _shifted_sum(x_NUCTHW, kernel_NCL)
 

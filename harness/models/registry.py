@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from harness.errors import UserError, near_match
+from harness.base.errors import UserError, near_match
 
 POSITIONS = ("I", "II", "III", "IV", "after")
 STAGES = ("res2", "res3", "res4", "res5")

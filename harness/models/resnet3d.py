@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.models.aggregation import AcrossSnippets
 from harness.models.registry import POSITIONS, STAGES
 from harness.models.temporal_shift import temporal_shift

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.models.aggregation import (
     Placement,
     beta_share,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.models.registry import register_aggregation
 
 

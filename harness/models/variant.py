@@ -12,7 +12,7 @@ import sys
 import types
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.models.registry import aggregation_entry, list_aggregations
 
 

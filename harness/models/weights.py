@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from harness.errors import UserError, near_match
+from harness.base.errors import UserError, near_match
 from harness.models.video_model import VideoModel
 
 StateDict = Mapping[str, Tensor]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import UserError, near_match
+from harness.base.errors import UserError, near_match
 
 # dsa, se and v4d are imported for their registration.
 from harness.models import dsa, se, v4d  # noqa: F401

@@ -1,6 +1,5 @@
 """A list of trials in, records in the store out. Ray is imported nowhere else, and only when needed."""
 
 from harness.orchestrate.execute import Outcome, execute
-from harness.orchestrate.pending import Pending, pending
 
-__all__ = ["Outcome", "Pending", "execute", "pending"]
+__all__ = ["Outcome", "execute"]

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from harness.experiment.expand import Planned
 from harness.orchestrate.progress import Progress
+from harness.plan.expand import Planned
 from harness.results import Store
 from harness.trial.record import Record
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.experiment.expand import Planned
 from harness.experiment.spec import Profile
+from harness.plan.expand import Planned
 from harness.trial.record import Record
 
 RUN_TRIAL = "harness.trial.run:run_trial_safely"

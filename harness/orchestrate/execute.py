@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.experiment.expand import Planned
 from harness.experiment.spec import Profile
 from harness.orchestrate.collect import Collector
 from harness.orchestrate.entry import RUN_TRIAL, Job
 from harness.orchestrate.inline import run_inline
 from harness.orchestrate.progress import Progress
 from harness.orchestrate.signals import StopWish
+from harness.plan.expand import Planned
 from harness.results import Store
 from harness.results.lock import driver_lock
 

@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.experiment.expand import Planned
 from harness.orchestrate.progress import Forecast, duration, label, top1_text
+from harness.plan.expand import Planned
 from harness.trial.record import Record
 
 LAST_SHOWN = 6

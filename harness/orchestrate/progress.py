@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol, TextIO
 
-from harness.experiment.expand import Planned
+from harness.plan.expand import Planned
 from harness.trial.record import Record
 
 

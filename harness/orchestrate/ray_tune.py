@@ -21,15 +21,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UserError
-from harness.experiment.expand import Planned
+from harness.base.errors import UserError
 from harness.experiment.load import ROOT
 from harness.experiment.spec import Profile
 from harness.orchestrate.collect import Collector
-from harness.orchestrate.cores import available_cores
 from harness.orchestrate.entry import Job
 from harness.orchestrate.signals import StopWish
 from harness.orchestrate.worker import PROGRESS, RAISED, RECORD, trainable
+from harness.plan.cores import available_cores
+from harness.plan.expand import Planned
 
 # Read by ray at import: no CSV/JSON/TensorBoard writers (they import torch into the driver: 2 s), no usage
 # report, no warnings about snapshots that nobody will restore.

@@ -13,8 +13,8 @@ from functools import cache
 
 import torch
 
-from harness.cost import CONVENTION, TOLERANCE, Cost, model_cost
-from harness.experiment.expand import row_network
+from harness.models.cost import CONVENTION, TOLERANCE, Cost, model_cost
+from harness.plan.expand import row_network
 from harness.experiment.paper import PaperNumbers, PaperRow
 from harness.experiment.spec import Experiment, Profile, Row, Scale, Trial, Variant
 from harness.models import VideoModel

@@ -20,7 +20,7 @@ from harness.experiment.spec import Experiment, Profile
 from harness.reports import style
 from harness.reports.columns import FACTORS, accuracy_cell
 from harness.reports.cost_table import RowCost, row_cost
-from harness.reports.evidence import Evidence, RowEvidence, gather
+from harness.methods.evidence import Evidence, RowEvidence, gather
 from harness.reports.notes import dataset_name
 from harness.results import Store
 

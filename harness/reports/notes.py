@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.experiment.paper import PaperNumbers, PaperTable
-from harness.reports.evidence import NOT_RUN, Evidence, RowEvidence
+from harness.methods.evidence import NOT_RUN, Evidence, RowEvidence
 
 DATASET_NAMES = {
     "scripted_digits": "Scripted Digits",

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.experiment.paper import PaperTable
-from harness.reports.evidence import Evidence, RowEvidence
+from harness.methods.evidence import Evidence, RowEvidence
 from harness.results.answers import answers
 from harness.statistics.order import Story, reading, tell
 

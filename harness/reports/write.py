@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.experiment.load import ROOT
 from harness.experiment.spec import Experiment, Profile
 from harness.reports.build import build_table

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.trial.record import SCHEMA_VERSION
 
 METADATA_KEY = b"harness_schema_version"

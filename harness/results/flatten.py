@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.experiment.expand import Planned
 from harness.experiment.identity import canonical_json
 from harness.experiment.spec import Trial
+from harness.plan.expand import Planned
 from harness.trial.record import METRICS, SCHEMA_VERSION, Record
 
 

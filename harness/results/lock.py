@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.results.files import remove_leftovers
 from harness.results.store import Store
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.errors import UserError, near_match
-from harness.experiment.expand import Planned
+from harness.base.errors import UserError, near_match
 from harness.experiment.spec import Trial
+from harness.plan.expand import Planned
 from harness.results.files import read_parquet, read_row, write_parquet
 from harness.results.flatten import flatten, unflatten
 from harness.trial.record import Record

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.statistics.intervals import Bools, as_correct
 from harness.statistics.paired import BETTER, WORSE, compare
 

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

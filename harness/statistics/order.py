@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.statistics.intervals import Bools, Floats, as_correct, crossed, two_level
 from harness.statistics.paired import holm, on_common_seeds
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize, stats
 from scipy.special import ndtr, ndtri
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.statistics.intervals import Bools, Floats, as_correct, mean_squares
 
 _HEAVY_FREE = 3  # Student's t with 3 degrees of freedom: one seed in 70 lies 3 standard deviations out

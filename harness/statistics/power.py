@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize, stats
 from scipy.special import ndtr
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.statistics.intervals import (
     Errors,
     Floats,

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from harness.base.errors import UserError
 from harness.data import PublishedDataset, dataset_spec, prepare
-from harness.errors import UserError
 from harness.experiment.identity import canonical_json
 from harness.experiment.spec import Trial
 from harness.trial.pretrain import weights_path

@@ -19,11 +19,11 @@ import pandas as pd
 import torch
 
 from harness import data
-from harness.cost import CONVENTION, latency_and_memory, model_cost
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.experiment.identity import trial_id
 from harness.experiment.spec import TestProtocol, Trial
 from harness.models import VideoModel
+from harness.models.cost import CONVENTION, latency_and_memory, model_cost
 from harness.trial.build import build_model
 from harness.trial.evaluate import predictions_frame, score_metrics, top_k_accuracy, video_scores
 from harness.trial.fit import Fit, InputTransform, Report, TrialFailed

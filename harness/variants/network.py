@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.cost import Cost, CostError, model_cost
-from harness.experiment.expand import plan_trials
 from harness.experiment.load import ROOT, load_experiment, load_profile
 from harness.experiment.spec import Trial
 from harness.models import create_model
+from harness.models.cost import Cost, CostError, model_cost
 from harness.models.variant import load_variant_source
+from harness.plan.expand import plan_trials
 from harness.trial.build import build_model
 from harness.trial.seeding import seed_everything, set_numerics
 from harness.variants.place import variant_row

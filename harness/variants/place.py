@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.experiment.load import aggregation_for_variant
 from harness.experiment.spec import Row
 

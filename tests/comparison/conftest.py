@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from harness.experiment import Profile, load_experiment, load_profile, trial_id
-from harness.experiment.expand import Planned, plan_trials
 from harness.experiment.spec import Trial
+from harness.plan.expand import Planned, plan_trials
 from harness.results import Store, load
 from tests.factories import make_record
 

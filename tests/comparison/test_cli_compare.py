@@ -11,7 +11,8 @@ from harness.cli import compare as command
 from harness.cli.common import Plan
 from harness.cli.main import main
 from harness.experiment.load import EXPERIMENTS
-from harness.orchestrate import Outcome, Pending
+from harness.orchestrate import Outcome
+from harness.plan.pending import Pending
 from harness.results import Store
 from harness.variants import CheckReport, Finding
 from tests.comparison.conftest import DSA, SEEDS, planned_row, write_records

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from harness.base.errors import UserError
 from harness.comparison.document import (
     Document,
     Grid,
@@ -21,7 +22,6 @@ from harness.comparison.document import (
     print_document,
     write_document,
 )
-from harness.errors import UserError
 
 words = st.text(st.characters(blacklist_categories=("C", "Z")), min_size=1, max_size=8)
 grids = st.integers(1, 4).flatmap(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness.base.errors import UserError
 from harness.comparison import BASELINES, find_row, is_record_selector, method_of_records
 from harness.comparison.wanted import WantedRow, parse_wanted
-from harness.errors import UserError
 from harness.experiment.load import EXPERIMENTS
 from tests.comparison.conftest import DSA, SEEDS
 

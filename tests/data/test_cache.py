@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.base.errors import UserError
 from harness.data import Dataset, ScriptedDigits, open_dataset, prepare, read_frames, verify
-from harness.data.cache import directory
-from harness.data.render import render_video
-from harness.data.scripted_digits import video_keys
-from harness.errors import UserError
+from harness.data.digits.cache import directory
+from harness.data.digits.draw import render_video
+from harness.data.digits.script import video_keys
 
 
 def test_manifest_and_info(tiny: Dataset, tiny_spec: ScriptedDigits) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.base.errors import UserError
 from harness.data import Dataset, contact_sheet_png, factor_accuracies, thumbnails
-from harness.errors import UserError
 
 
 def test_splits_share_nothing(tiny: Dataset) -> None:

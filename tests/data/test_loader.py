@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from harness.base.errors import UserError
 from harness.data import Dataset, TestBatches, TrainBatches, sampling
-from harness.errors import UserError
 
 CROP = 20
 

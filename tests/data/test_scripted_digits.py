@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.data import ScriptedDigits, chance, order_blind_ceiling
-from harness.data.render import instances, render_video, timeline
-from harness.data.scripted_digits import VideoKey, VideosPerClass, classes, family, video_keys
+from harness.data.digits.draw import instances, render_video, timeline
+from harness.data.digits.script import VideoKey, VideosPerClass, classes, family, video_keys
 
 # Raw frames of two videos of the default spec. If they change, raise GENERATOR_VERSION and only then these.
 GOLDEN = {

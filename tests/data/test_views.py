@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.base.errors import UserError
 from harness.data import crop_offsets, snippet_groups
-from harness.errors import UserError
 
 
 def test_groups_of_the_papers_protocols() -> None:

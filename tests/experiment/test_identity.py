@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.experiment import Trial, canonical_json, load_experiment, load_profile, trial_id
-from harness.experiment.expand import plan_trials
 from harness.experiment.load import ROOT
+from harness.plan.expand import plan_trials
 from tests.experiment.files import EXPERIMENT, PROFILE, spoiled, write
 
 # A trial spelled out to the last field, in no need of any default or file.

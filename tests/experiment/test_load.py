@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.base.errors import UserError
 from harness.cli import main
-from harness.errors import UserError
 from harness.experiment import load_experiment, load_profile
-from harness.experiment.expand import plan_trials
 from harness.experiment.load import EXPERIMENTS
+from harness.plan.expand import plan_trials
 from tests.experiment.files import EXPERIMENT, PROFILE, spoiled, write
 
 Case = tuple[str, str, str]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.models import (
     VideoModel,
     create_model,

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.cost import model_cost
 from harness.models import VideoModel, create_model, list_aggregations, list_models
 from harness.models.aggregation import AcrossSnippets
+from harness.models.cost import model_cost
 
 GRID = [(model, aggregation) for model in list_models() for aggregation in list_aggregations()]
 every_model = pytest.mark.parametrize(("name", "aggregation"), GRID)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.models import VideoModel, create_model, inflate_2d, load_release, read_checkpoint
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.orchestrate import execute, pending
+from harness.orchestrate import execute
 from harness.orchestrate.progress import PlainProgress
+from harness.plan.pending import pending
 from harness.results import Store
 from tests.orchestrate import fakes
 

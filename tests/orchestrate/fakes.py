@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.experiment.expand import Planned, plan_trials
 from harness.experiment.load import load_experiment, load_profile
 from harness.experiment.spec import Profile, Trial
+from harness.plan.expand import Planned, plan_trials
 from harness.trial.record import Record
 
 RUN = "tests.orchestrate.fakes:run"

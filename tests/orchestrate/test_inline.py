@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.experiment.load import ROOT
-from harness.orchestrate import Outcome, execute, pending
+from harness.orchestrate import Outcome, execute
 from harness.orchestrate.progress import PlainProgress
+from harness.plan.pending import pending
 from harness.results import Store
 from tests.orchestrate import fakes
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.experiment.load import ROOT
 from harness.results import Store
 from tests.orchestrate import fakes

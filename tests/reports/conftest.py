@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.experiment import Profile, load_experiment
-from harness.experiment.expand import distinct, plan_trials
+from harness.plan.expand import distinct, plan_trials
 from harness.experiment.spec import Recipe, Scale, TestOverride
 from harness.reports.page import build_page
 from harness.results import Store, load

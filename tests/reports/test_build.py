@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.experiment import Profile, load_experiment
-from harness.experiment.expand import plan_trials
+from harness.plan.expand import plan_trials
 from harness.reports import Table, build_table
 from harness.results import Store, load
 from tests.factories import make_record

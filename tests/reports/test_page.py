@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from harness.data import ScriptedDigits, prepare
-from harness.data.scripted_digits import VideosPerClass
+from harness.data.digits.script import VideosPerClass
 from harness.experiment import Profile, load_experiment
-from harness.experiment.expand import plan_trials
+from harness.plan.expand import plan_trials
 from harness.reports.page import build_page
 from harness.reports.page.answers import AnswerBook, most_flipped
 from harness.reports.page.pictures import frames_of

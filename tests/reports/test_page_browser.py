@@ -12,9 +12,9 @@ import pytest
 from scipy import stats
 
 from harness.experiment import Profile, load_experiment
-from harness.reports.evidence import gather
+from harness.methods.evidence import gather
 from harness.reports.reading import right_answers
-from harness.reports.signature import short_hash
+from harness.methods.signature import short_hash
 from harness.statistics.intervals import mean_interval
 from harness.statistics.paired import Comparison, compare, flips, holm
 from tests.reports.browser import ABSENT, Browser

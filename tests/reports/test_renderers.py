@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.experiment import Profile, load_experiment
 from harness.reports import Cell, Column, Line, Table, build_table, print_table, write_tables
 from harness.reports.render_csv import csv_text

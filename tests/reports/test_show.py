@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from harness.cli.main import main
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.experiment import Profile, load_experiment
 from harness.reports.show import cell_facts, print_cell
 from tests.reports.conftest import SEEDS

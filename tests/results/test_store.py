@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.results import Store, Unreadable, load
 from harness.results.files import METADATA_KEY
 from harness.results.flatten import flatten, unflatten

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.statistics.calibration import binomial_rate, disjoint_pair, false_alarm_rate
 from harness.statistics.population import Population, simulate_pair
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.statistics.intervals import (
     Errors,
     bootstrap_draws,

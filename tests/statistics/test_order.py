@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.statistics import order
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.statistics import paired
 from harness.statistics.paired import compare
 

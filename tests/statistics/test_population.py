@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.statistics.population import Population, expected_components, resample_from, simulate_pair
 from harness.statistics.power import variance_components
 

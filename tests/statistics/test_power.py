@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.power import TTestPower
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.statistics.calibration import detection_rate
 from harness.statistics.intervals import Errors
 from harness.statistics.population import Components, Population, expected_components, simulate_pair

@@ -13,8 +13,8 @@ import pytest
 import torch
 from pandas.testing import assert_frame_equal
 
+from harness.base.errors import UserError
 from harness.data import prepare
-from harness.errors import UserError
 from harness.experiment.spec import Trial
 from harness.models import VideoModel
 from harness.trial import prepare as preparation

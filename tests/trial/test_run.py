@@ -17,7 +17,7 @@ import torch
 from pandas.testing import assert_frame_equal
 
 from harness import data
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.experiment.load import ROOT
 from harness.experiment.spec import Numerics, TestProtocol, Variant
 from harness.trial import run_trial, run_trial_safely

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.base.errors import UserError
 from harness.cli.main import main
-from harness.errors import UserError
 from harness.experiment.load import EXPERIMENTS
 from harness.models import list_aggregations
 from harness.variants import checks, network

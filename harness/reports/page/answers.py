@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.results.answers import answers
 from harness.statistics.paired import flips
 

@@ -12,7 +12,7 @@ from harness.experiment.paper import load_paper
 from harness.experiment.spec import Experiment, Profile
 from harness.reports import style
 from harness.reports.build import build_table
-from harness.reports.evidence import Evidence, gather
+from harness.methods.evidence import Evidence, gather
 from harness.reports.figures import accuracy_figures, cost_bars
 from harness.reports.page.payload import Section, payload_of
 from harness.reports.page.pictures import Picture, picture

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from harness.data import Dataset, ScriptedDigits, data_root, dataset_spec, open_dataset, thumbnails
-from harness.errors import UserError
+from harness.base.errors import UserError
 
 FRAMES, GAP_PX = 8, 2
 PX_PER_INCH = 84
@@ -44,7 +44,7 @@ def _uri(kind: str, content: bytes) -> str:
 
 def class_names(dataset: Mapping[str, Any]) -> list[str]:
     """Names of a dataset's classes in label order; none where this code does not know them."""
-    from harness.data.scripted_digits import classes
+    from harness.data.digits.script import classes
 
     try:
         spec = dataset_spec(dataset)

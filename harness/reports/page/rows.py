@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from harness.experiment.identity import canonical_json
-from harness.reports.evidence import Evidence
+from harness.methods.evidence import Evidence
 
 OTHER = "runs outside these tables"
 

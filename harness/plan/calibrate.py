@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from harness.experiment.spec import Trial
-from harness.orchestrate.work import BACKWARD, classes_of, passes_of
+from harness.plan.work import BACKWARD, classes_of, passes_of
 
 STEPS = 2
 

@@ -1,7 +1,7 @@
 """What a plan will cost, before it runs: from measured trials of the like, else scaled from trials of the
 same profile by their multiply-adds, else from a short calibration on this machine.
 
-A trial's work is counted in multiply-adds (`harness.orchestrate.work`). They explain the seconds of one
+A trial's work is counted in multiply-adds (`harness.plan.work`). They explain the seconds of one
 profile on one machine only roughly (small networks are bound by memory), so scaled estimates carry the spread
 that the measured trials show around it.
 """
@@ -17,12 +17,12 @@ from typing import Any
 
 import pandas as pd
 
-from harness.experiment.expand import Planned
 from harness.experiment.identity import canonical_json
 from harness.experiment.spec import Profile, Trial
-from harness.orchestrate.calibrate import calibrated_seconds
-from harness.orchestrate.cores import available_cores
-from harness.orchestrate.work import work_of
+from harness.plan.calibrate import calibrated_seconds
+from harness.plan.cores import available_cores
+from harness.plan.expand import Planned
+from harness.plan.work import work_of
 
 # Measured on 2 cores (Ray 2.60): starting and ending a local Ray; a fresh process with torch for each trial.
 RAY_SECONDS = 10.0

@@ -26,11 +26,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.data.build import Progress, build, sha256
+from harness.base.errors import UserError
 from harness.data.dataset import Dataset, DatasetInfo
-from harness.data.scripted_digits import ScriptedDigits
+from harness.data.digits.make import Progress, build, sha256
+from harness.data.digits.script import ScriptedDigits
 from harness.data.video import VideoError
-from harness.errors import UserError
 
 _CARD = "dataset.json"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from harness.errors import UserError, near_match
-from harness.experiment.expand import Planned
+from harness.base.errors import UserError, near_match
 from harness.experiment.identity import canonical_json
 from harness.experiment.spec import Trial
+from harness.plan.expand import Planned
 
 NOT_RUN = "not run"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.experiment.identity import trial_id
 from harness.experiment.load import place_of
 from harness.experiment.spec import (

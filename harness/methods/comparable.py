@@ -15,8 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from harness.comparison.method import Method
 from harness.experiment.identity import canonical_json
+from harness.methods.method import Method
 from harness.results.answers import answers
 
 PROTOCOL = "protocol"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.experiment.expand import Planned, plan_trials
 from harness.experiment.spec import Experiment, Profile, Row, Trial
-from harness.reports.signature import Signature, common_signature, signature_of
+from harness.methods.signature import Signature, common_signature, signature_of
+from harness.plan.expand import Planned, plan_trials
 from harness.reports.table import Origin
 
 

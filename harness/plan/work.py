@@ -55,7 +55,7 @@ def _groups(trial: Trial) -> tuple[tuple[int, ...], ...]:
 
 @functools.lru_cache(maxsize=256)
 def _macs_per_snippet(trial_json: str) -> float:
-    from harness.cost import model_cost
+    from harness.models.cost import model_cost
     from harness.trial.build import build_model
 
     trial = Trial.model_validate_json(trial_json)

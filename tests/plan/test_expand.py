@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UserError
+from harness.base.errors import UserError
 from harness.experiment import load_experiment, load_profile
-from harness.experiment.expand import Planned, distinct, plan_trials, test_protocol
 from harness.experiment.spec import Experiment, Profile, TestProtocol
+from harness.plan.expand import Planned, distinct, plan_trials, test_protocol
 from tests.experiment.files import EXPERIMENT, PROFILE, spoiled, write
 
 VARIANT = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.experiment.expand import Planned, distinct
+from harness.plan.expand import Planned, distinct
 from harness.results import Store
 from harness.results.store import Settled
 

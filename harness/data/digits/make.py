@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from harness.data.render import render_video
-from harness.data.scripted_digits import (
+from harness.base.errors import UserError
+from harness.data.digits.draw import render_video
+from harness.data.digits.script import (
     FAMILIES,
     SPLITS,
     ScriptedDigits,
@@ -31,7 +32,6 @@ from harness.data.scripted_digits import (
     video_keys,
 )
 from harness.data.video import X264_OPTIONS, VideoError, encode_mp4, read_frames
-from harness.errors import UserError
 
 _Result = TypeVar("_Result")
 Progress = Callable[[str, int, int], None]

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.cost import Cost, CostError, latency_and_memory, model_cost
 from harness.models import create_model, register_aggregation, unregister_aggregation
+from harness.models.cost import Cost, CostError, latency_and_memory, model_cost
 
 TABLE = pd.read_csv(Path(__file__).parent / "golden" / "costs_a_to_i.csv")
 DSA_RES5 = {"aggregation": "dsa", "stages": ("res5",), "beta": 1.0}

@@ -8,14 +8,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.errors import UserError
-from harness.experiment.expand import Planned, plan_trials
+from harness.base.errors import UserError
 from harness.experiment.load import load_experiment, load_profile
 from harness.experiment.spec import Trial
-from harness.orchestrate import Outcome, calibrate, cores, estimate
-from harness.orchestrate.estimate import PROCESS_SECONDS, RAY_SECONDS, Range
-from harness.orchestrate.history import error_percent, note_run, past_runs
-from harness.orchestrate.work import passes_of, work_of
+from harness.orchestrate import Outcome
+from harness.plan import calibrate, cores, estimate
+from harness.plan.estimate import PROCESS_SECONDS, RAY_SECONDS, Range
+from harness.plan.expand import Planned, plan_trials
+from harness.plan.history import error_percent, note_run, past_runs
+from harness.plan.work import passes_of, work_of
 from harness.results import Store, load
 from tests.factories import make_record
 from tests.orchestrate import fakes

@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.errors import UserError
-from harness.orchestrate.estimate import Estimate
+from harness.base.errors import UserError
 from harness.orchestrate.execute import Outcome
+from harness.plan.estimate import Estimate
 from harness.results import Store
 from harness.results.files import read_row, write_parquet
 

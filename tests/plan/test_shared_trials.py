@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.experiment import load_experiment
-from harness.experiment.expand import distinct, plan_trials
 from harness.experiment.spec import Profile, Recipe
+from harness.plan.expand import distinct, plan_trials
 
 SAME = [
     ("b:Position II", "c:alpha 2", "d:res{5}", "e:beta 1"),

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.scripted_digits import EVENTS, SPLITS, ScriptedDigits, VideoKey
+from harness.data.digits.script import EVENTS, SPLITS, ScriptedDigits, VideoKey
 
 Floats = NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""Rows and seeds into trials, what of them is done, and what the rest will take."""
