@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.base.errors import UserError, near_match
+from harness.base.files import folder_from
 from harness.data.digits.script import ScriptedDigits
 
 PUBLISHED = ("mini_kinetics_200", "kinetics_400", "activitynet_1_3", "something_v1")
@@ -53,4 +53,4 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
 
 def data_root() -> Path:
     """Where prepared datasets live: $HARNESS_DATA, else `data/` beside the package. Never part of an identity."""
-    return Path(os.environ.get("HARNESS_DATA") or Path(__file__).resolve().parents[2] / "data")
+    return folder_from("HARNESS_DATA", Path(__file__).resolve().parents[2] / "data")
