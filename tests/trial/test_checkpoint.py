@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from harness.base.errors import StorageError
 from harness.trial import checkpoint
 from harness.trial.checkpoint import restore_checkpoint, save_checkpoint
 
@@ -129,7 +130,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint.torch, "save", half)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageError, match="the disk is full"):
         save_checkpoint(saved[0], "one", *_pieces(), [*HISTORY, *HISTORY])
     assert [path.name for path in saved[0].iterdir()] == ["last.pt"]
     model, optimizer = _pieces()

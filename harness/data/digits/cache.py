@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.base.errors import UserError
+from harness.base.errors import StorageError, UserError
 from harness.base.locks import locked
 from harness.data.dataset import Dataset, DatasetInfo
 from harness.data.digits.make import Progress, build, sha256
@@ -137,9 +137,9 @@ def _os_errors_named(target: Path) -> Iterator[None]:
         yield
     except VideoError as error:
         raise UserError(f"{error}; it was just written, so run again, which makes the dataset anew") from None
-    except OSError as error:
+    except (OSError, StorageError) as error:
         raise UserError(
-            f"{target}: the dataset could not be made: {error.strerror or error}; free some space there or "
+            f"{target}: the dataset could not be made: {getattr(error, 'strerror', None) or error}; free some space there or "
             "choose another, writable data directory, and run again (nothing half-made was left)"
         ) from error
 
