@@ -20,7 +20,9 @@ from harness.experiment.load import ROOT
 
 
 @given(content=st.lists(st.binary(max_size=300), min_size=1, max_size=4))
-def test_the_last_content_stands_alone(tmp_path_factory: pytest.TempPathFactory, content: list[bytes]) -> None:
+def test_the_last_content_stands_alone(
+    tmp_path_factory: pytest.TempPathFactory, content: list[bytes]
+) -> None:
     path = tmp_path_factory.mktemp("files") / "new" / "folder" / "x.bin"
     for piece in content:
         write_atomically(path, piece)

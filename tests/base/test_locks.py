@@ -71,9 +71,9 @@ for _ in range(20):
 def test_a_second_holder_is_refused_and_the_first_is_named(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "new" / ".lock"
     with locked(path):
-        with pytest.raises(HeldError, match=rf"process {os.getpid()} on {socket.gethostname()}") as raised:
-            with locked(path, wait=False):
-                pass
+        refused = pytest.raises(HeldError, match=rf"process {os.getpid()} on {socket.gethostname()}")
+        with refused as raised, locked(path, wait=False):
+            pass
         assert "\n" not in raised.value.holder
     with locked(path, wait=False):
         pass
@@ -145,9 +145,9 @@ def test_a_file_system_without_locks_warns_once_and_goes_on(
 def test_another_machines_file_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _without_locks(monkeypatch, errno.ENOLCK)
     (tmp_path / ".lock.held").write_text("process 1 on elsewhere\n1 17 another-boot:pid:[1] abcd")
-    with pytest.raises(HeldError, match=rf"process 1 on elsewhere.*delete {tmp_path / '.lock.held'}"):
-        with locked(tmp_path / ".lock", wait=False):
-            pass
+    refused = pytest.raises(HeldError, match=rf"process 1 on elsewhere.*delete {tmp_path / '.lock.held'}")
+    with refused, locked(tmp_path / ".lock", wait=False):
+        pass
 
 
 @pytest.mark.filterwarnings("ignore::harness.base.locks.NoLocks")

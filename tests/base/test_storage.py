@@ -25,7 +25,9 @@ def _mock(folder: str) -> ArrowStorage:
 KINDS: dict[str, Callable[[Path], Storage]] = {
     "local": LocalStorage,
     "arrow": lambda root: ArrowStorage(pafs.LocalFileSystem(), str(root), "arrow://here"),
-    "subtree": lambda root: ArrowStorage(pafs.SubTreeFileSystem(str(root), pafs.LocalFileSystem()), "in", "sub://x"),
+    "subtree": lambda root: ArrowStorage(
+        pafs.SubTreeFileSystem(str(root), pafs.LocalFileSystem()), "in", "sub://x"
+    ),
     "mock": lambda _: _mock("some/root"),
 }
 NAMES = st.sampled_from(["a", "trials/a", "trials/b", "deep/er/a", "index.parquet"])
@@ -136,7 +138,9 @@ def test_a_storage_that_is_away_is_one_message(tmp_path: Path) -> None:
             read()
 
 
-def test_a_folder_that_cannot_be_listed_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(*_: object) -> None:
         raise OSError(errno.ESTALE, "Stale file handle")
 

@@ -19,7 +19,8 @@ def test_duration(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("p_value", "text"), [(None, "–"), (0.0, "< 0.001"), (0.00099, "< 0.001"), (0.001, "0.001"), (0.0412, "0.041")]
+    ("p_value", "text"),
+    [(None, "–"), (0.0, "< 0.001"), (0.00099, "< 0.001"), (0.001, "0.001"), (0.0412, "0.041")],
 )
 def test_p_text(p_value: float | None, text: str) -> None:
     assert p_text(p_value) == text
@@ -53,7 +54,14 @@ def test_near_match() -> None:
 
 @pytest.mark.parametrize(
     ("place", "answer"),
-    [("s3://b/x", True), ("gs://b", True), ("/a/b", False), ("a:b", False), ("C:/x", False), ("~/x://y", False)],
+    [
+        ("s3://b/x", True),
+        ("gs://b", True),
+        ("/a/b", False),
+        ("a:b", False),
+        ("C:/x", False),
+        ("~/x://y", False),
+    ],
 )
 def test_is_uri(place: str, answer: bool) -> None:
     assert is_uri(place) == answer

@@ -138,8 +138,9 @@ def _os_errors_named(target: Path) -> Iterator[None]:
     except VideoError as error:
         raise UserError(f"{error}; it was just written, so run again, which makes the dataset anew") from None
     except (OSError, StorageError) as error:
+        cause = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{target}: the dataset could not be made: {getattr(error, 'strerror', None) or error}; free some space there or "
+            f"{target}: the dataset could not be made: {cause}; free some space there or "
             "choose another, writable data directory, and run again (nothing half-made was left)"
         ) from error
 
