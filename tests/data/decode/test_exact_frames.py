@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -169,15 +170,18 @@ def test_a_cut_without_encoding(tmp_path: Path, options: dict[str, str], lost: i
 def test_a_cut_that_begins_at_a_later_key_frame(tmp_path: Path, ext: str, kind: str) -> None:
     """With an open group, pictures that lean on what was cut away are lost or damaged at the start: what a full
     decode shows is the truth."""
-    source = clip(tmp_path / "whole.mp4", "libx264", options=GROUPS[kind])
+    source = clip(tmp_path / f"whole.{ext}", "libx264", options=GROUPS[kind])
     with av.open(str(source)) as container:
         packets = [p for p in container.demux(container.streams.video[0]) if p.size]
     first = next(i for i, p in enumerate(packets) if p.is_keyframe and i > 0)
     cut = remux(source, tmp_path / f"cut.{ext}", first_packet=first)
+    full = []
     with av.open(str(cut)) as container:
-        full = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+        for packet in container.demux(container.streams.video[0]):
+            with contextlib.suppress(av.FFmpegError):  # as players do: a packet that leans on what was cut away
+                full += [f.to_ndarray(format="rgb24") for f in packet.decode()]
     reader = open_video(cut)
-    assert reader.frames == len(full)
+    assert reader.frames == len(full) > 20
     for place in [*range(len(full)), *range(len(full))[::-3]]:
         assert np.array_equal(reader.read([place])[0], full[place]), place
 
