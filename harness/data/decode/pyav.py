@@ -67,6 +67,11 @@ class PyavReader:
             raise VideoError(self.path, f"frame {min(slots)} of {self.frames} cannot be decoded")
         return frames_FHW3
 
+    def leading(self, decoded_pts: Sequence[int | None]) -> int:
+        """How many frames from the first on are among the decoded ones, by their times."""
+        there = set(decoded_pts)
+        return next((i for i, pts in enumerate(self._pts) if pts not in there), len(self._pts))
+
     def close(self) -> None:
         """Give the file back."""
         self._container.close()
@@ -168,6 +173,22 @@ class PyavReader:
         stored_wh = (height, width) if transposed else (width, height)
         stored_HW3 = frame.to_ndarray(format="rgb24", width=stored_wh[0], height=stored_wh[1])
         return _upright(stored_HW3, self._turn)
+
+
+def decode_all(
+    path: Path | str, places: Sequence[int], short_side: int = 64
+) -> tuple[list[int | None], dict[int, NDArray[np.uint8]]]:
+    """Every frame decoded in sequence: their times, and small pictures (H, W, 3) of the frames at these places."""
+    reader = PyavReader(path)
+    times: list[int | None] = []
+    pictures: dict[int, NDArray[np.uint8]] = {}
+    wanted = set(places)
+    for place, frame in enumerate(reader._from_start()):
+        times.append(frame.pts)
+        if place in wanted:
+            pictures[place] = reader._picture(frame, *resized_wh(reader.size_wh, short_side))
+    reader.close()
+    return times, pictures
 
 
 def _times_hold(pts: Sequence[int | None], first: int | None, delay: bool) -> bool:

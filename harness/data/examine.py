@@ -1,0 +1,119 @@
+"""One video looked at: every frame decoded where it is short, many places where it is long, decoders compared.
+
+Runs in a process of its own (`verify.py`), since native code may spin or crash on a damaged file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.decode import VideoError, VideoReader, open_video
+from harness.data.manifest import AGREES, BROKEN, OK, SHORT, Entry, stamp, with_decord
+
+WHOLE_FRAMES = 1000  # longer videos are decoded at PLACES places; a 10-s clip at 60 fps is decoded whole
+PLACES = 12
+LONG_PLACES = 48
+_LEVELS = 6.0  # mean grey levels by which two decoders' colours may differ (10-bit, odd sizes); beyond, frames do
+
+
+def examine(video_id: str, path: Path, name: str, try_decord: bool, every_frame: bool) -> Iterator[Entry]:
+    """Yields the entry as the reference decoder finds it, then once more with decord's verdict where it is tried."""
+    size, modified = stamp(path)
+    blank = Entry(video_id, name, size, modified, BROKEN)
+    try:
+        look = _frame_folder if path.is_dir() else _video
+        entry = look(blank, path, every_frame)
+    except VideoError as error:
+        yield replace(blank, reason=error.reason)
+        return
+    yield entry
+    if try_decord and entry.status != BROKEN and entry.decoder != "frames":
+        yield with_decord(entry, _decord_verdict(entry, path))
+
+
+def spread(frames: int, places: int) -> list[int]:
+    """So many places of a video, the first and the last among them, in order."""
+    return sorted({round(i) for i in np.linspace(0, frames - 1, min(places, frames))})
+
+
+def _facts(entry: Entry, reader: VideoReader) -> Entry:
+    width, height = reader.size_wh
+    return replace(
+        entry, frames=reader.frames, fps=reader.fps, width=width, height=height, rotation=reader.rotation
+    )
+
+
+def _frame_folder(blank: Entry, path: Path, every_frame: bool) -> Entry:
+    reader = open_video(path, "frames")
+    whole = every_frame or reader.frames <= WHOLE_FRAMES
+    entry = replace(_facts(blank, reader), decoder="frames", status=OK, whole=whole)
+    for place in range(reader.frames) if whole else spread(reader.frames, LONG_PLACES):
+        reader.read([place])
+    return entry
+
+
+def _video(blank: Entry, path: Path, every_frame: bool) -> Entry:
+    from harness.data.decode.pyav import PyavReader, decode_all
+
+    reader = PyavReader(path)
+    entry = replace(_facts(blank, reader), status=OK, decoder="pyav_sequence" if reader.in_sequence else "pyav")
+    if reader.frames > WHOLE_FRAMES and not every_frame:
+        try:
+            reader.read(spread(reader.frames, LONG_PLACES), short_side=64)
+            return entry
+        except VideoError:
+            pass  # which frames it has is then found out by decoding all
+    entry = replace(entry, whole=True)
+    pts, pictures = decode_all(path, spread(reader.frames, PLACES))
+    if reader.in_sequence:
+        return entry
+    return _by_index_or_not(entry, reader.leading(pts), len(pts), _same(path, pictures))
+
+
+def _by_index_or_not(entry: Entry, leading: int, decoded: int, same: bool) -> Entry:
+    """Read by the index where it numbers the frames as the decoder does, up to where they end; else in sequence."""
+    listed = entry.frames
+    status = OK if decoded >= listed else SHORT
+    reason = "" if status == OK else f"{decoded} of {listed} frames can be decoded"
+    if leading == decoded and same:
+        return replace(entry, status=status, reason=reason, frames=leading)
+    return replace(entry, status=status, reason=reason, frames=decoded, decoder="pyav_sequence")
+
+
+def _same(path: Path, pictures: dict[int, NDArray[np.uint8]]) -> bool:
+    """Whether a fresh reader finds by seeking what the decoder gave in sequence. Backwards: it must seek."""
+    places = sorted(pictures, reverse=True)
+    try:
+        found = open_video(path).read(places, short_side=64)
+    except VideoError:
+        return False
+    return all(np.array_equal(found[i], pictures[place]) for i, place in enumerate(places))
+
+
+def _decord_verdict(entry: Entry, path: Path) -> str:
+    """`agrees`, or in what decord differs from the reference at spread places and their neighbours."""
+    places = spread(entry.frames, PLACES)
+    try:
+        other = open_video(path, "decord")
+        if other.frames != entry.frames:
+            return f"counts {other.frames} frames"
+        if other.size_wh != (entry.width, entry.height):
+            return f"shows {other.size_wh[0]} x {other.size_wh[1]}"
+        theirs = other.read(places)
+        again = open_video(path, "decord").read(places[::-1])[::-1]  # a fresh one, which must seek back
+    except VideoError as error:
+        return error.reason or "an error"
+    reader = open_video(path, entry.decoder)
+    for i, place in enumerate(places):
+        near = sorted({max(0, place - 1), place, min(entry.frames - 1, place + 1)})
+        ours = dict(zip(near, reader.read(near), strict=True))
+        for frame in (theirs[i], again[i]):
+            distance = {n: float(np.abs(frame.astype(np.int16) - own).mean()) for n, own in ours.items()}
+            if distance[place] > _LEVELS or distance[place] > min(distance.values()):
+                return f"another frame at {place}"
+    return AGREES
