@@ -72,14 +72,13 @@ def _video(blank: Entry, path: Path, every_frame: bool) -> Entry:
     pts, pictures = decode_all(path, spread(reader.frames, PLACES))
     if reader.in_sequence:
         return entry
-    return _by_index_or_not(entry, reader.leading(pts), len(pts), _same(path, pictures))
+    return _by_index_or_not(entry, reader.announced, reader.leading(pts), len(pts), _same(path, pictures))
 
 
-def _by_index_or_not(entry: Entry, leading: int, decoded: int, same: bool) -> Entry:
+def _by_index_or_not(entry: Entry, announced: int, leading: int, decoded: int, same: bool) -> Entry:
     """Read by the index where it numbers the frames as the decoder does, up to where they end; else in sequence."""
-    listed = entry.frames
-    status = OK if decoded >= listed else SHORT
-    reason = "" if status == OK else f"{decoded} of {listed} frames can be decoded"
+    status = OK if decoded >= announced else SHORT
+    reason = "" if status == OK else f"{decoded} of {announced} frames can be decoded"
     if leading == decoded and same:
         return replace(entry, status=status, reason=reason, frames=leading)
     return replace(entry, status=status, reason=reason, frames=decoded, decoder="pyav_sequence")

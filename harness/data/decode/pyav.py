@@ -35,7 +35,7 @@ class PyavReader:
     def __init__(self, path: Path | str, in_sequence: bool = False) -> None:
         self.path = Path(path)
         self._open()
-        pts, self._key_pts = self._index()
+        pts, hidden, self._key_pts = self._index()
         first = self._first_frame()
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
         self._turn = _turn_of(first)
@@ -45,6 +45,8 @@ class PyavReader:
         self.in_sequence = in_sequence or not _times_hold(pts, first.pts, delay)
         self._pts: list[int] = [] if self.in_sequence else sorted(p for p in pts if p is not None)
         self.frames = self._count() if self.in_sequence else len(self._pts)
+        self.announced = max(self.frames, self._stream.frames - hidden)
+        """Frames by the header, where it says more than the packets that are there: the file was cut off."""
 
     def read(self, indices: Places, short_side: int | None = None) -> NDArray[np.uint8]:
         """See `VideoReader.read`. (F, H, W, 3) uint8."""
@@ -89,9 +91,10 @@ class PyavReader:
         self._stream.codec_context.thread_count = 1
         self._frames: Iterator[Any] = iter(())
 
-    def _index(self) -> tuple[list[int | None], list[int]]:
-        """Times of the packets that are shown, in file order, and the times of all key packets, sorted."""
+    def _index(self) -> tuple[list[int | None], int, list[int]]:
+        """Times of the packets that are shown, in file order; how many are not; times of all key packets, sorted."""
         shown: list[int | None] = []
+        not_shown = 0
         keys: list[int] = []
         is_vp8 = self._stream.codec_context.name == "vp8"
         try:
@@ -100,14 +103,15 @@ class PyavReader:
                     continue
                 if packet.is_keyframe and packet.pts is not None:
                     keys.append(packet.pts)
-                hidden = is_vp8 and not memoryview(packet)[0] & _SHOW_FRAME
-                if not packet.is_discard and not hidden:
+                if packet.is_discard or (is_vp8 and not memoryview(packet)[0] & _SHOW_FRAME):
+                    not_shown += 1
+                else:
                     shown.append(packet.pts)
         except (av.FFmpegError, OSError) as error:
             if not shown:
                 raise VideoError(self.path, one_line(error)) from None
             # A file that was cut off: what comes before the cut is indexed.
-        return shown, sorted(keys)
+        return shown, not_shown, sorted(keys)
 
     def _count(self) -> int:
         return sum(1 for _ in self._from_start())

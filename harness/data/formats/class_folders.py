@@ -59,7 +59,7 @@ def _videos(spec: ClassFolders, folder: Path, split: str, names: tuple[str, ...]
         label = label_of(by_plain.get(plain(name), name), index, str(class_folder))
         for video in _visible(class_folder):
             if video.is_dir() or video.suffix.lower() in SUFFIXES:
-                yield Listed(f"{split}/{name}/{video.name}", _copy(spec, video), (label,), split)
+                yield Listed(f"{folder.name}/{name}/{video.name}", _copy(spec, video), (label,), split)
 
 
 def _copy(spec: ClassFolders, video: Path) -> Path:

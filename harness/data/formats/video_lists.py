@@ -40,13 +40,16 @@ class VideoListsSource(PublishedSource):
     def listing(self, spec: VideoLists) -> Listing:
         names = _class_names(spec)
         lists = {"train": _place(spec, spec.train_list), "report": _place(spec, spec.report_list)}
+        videos = tuple(v for split, path in lists.items() for v in _videos(spec, path, split, len(names)))
+        both = len(videos) - len({video.video_id for video in videos})
         return Listing(
             class_names=names,
-            videos=tuple(v for split, path in lists.items() for v in _videos(spec, path, split, len(names))),
+            videos=videos,
             published={split: path.name for split, path in lists.items()},
             metrics=("map", "top1", "top5") if spec.multi_label else ("top1", "top5"),
             multi_label=spec.multi_label,
             flip=spec.flip,
+            notes=(f"{both} videos stand in both lists: what is trained on is reported",) if both else (),
         )
 
 
@@ -72,7 +75,7 @@ def _videos(spec: VideoLists, path: Path, split: str, classes: int) -> Iterator[
     for line, text in read_lines(path):
         where = f"{path}:{line}"
         name, numbers = _split(text, delimiter, layout.numbers, spec.multi_label, where)
-        labels = tuple(dict.fromkeys(numbers if spec.multi_label else numbers[-1:]))
+        labels = tuple(dict.fromkeys(numbers[layout.numbers - 1 :]))
         if layout.numbers == 3 and numbers[0] != 0:
             raise UserError(f"{where}: begins at frame {numbers[0]}; a folder is read from its first picture on")
         for label in labels:
