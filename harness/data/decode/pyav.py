@@ -37,6 +37,7 @@ class PyavReader:
         self._open()
         pts, hidden, self._key_pts = self._index()
         first = self._first_frame()
+        self.codec: str = self._stream.codec_context.name
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
         self._turn = _turn_of(first)
         self.rotation = int(first.rotation) % 360
