@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.decode import VideoError, VideoReader, open_video
+from harness.data.decode.pyav import PyavReader, decode_all
 from harness.data.manifest import AGREES, BROKEN, OK, SHORT, Entry, stamp, with_decord
 
 WHOLE_FRAMES = 1000  # longer videos are decoded at PLACES places; a 10-s clip at 60 fps is decoded whole
 PLACES = 12
 LONG_PLACES = 48
-_LEVELS = 6.0  # mean grey levels by which two decoders' colours may differ (10-bit, odd sizes); beyond, frames do
+_LEVELS = (
+    6.0  # mean grey levels by which two decoders' colours may differ (10-bit, odd sizes); beyond, frames do
+)
 
 
 def examine(video_id: str, path: Path, name: str, try_decord: bool, every_frame: bool) -> Iterator[Entry]:
@@ -32,10 +35,7 @@ def examine(video_id: str, path: Path, name: str, try_decord: bool, every_frame:
         yield replace(blank, reason=error.reason)
         return
     yield entry
-    if entry.decoder == "pyav_sequence":
-        # decord counts by the same times; what it gives then also depends on its threads, so no check can clear it.
-        yield with_decord(entry, "its times do not number its frames")
-    elif try_decord and entry.decoder == "pyav":
+    if try_decord and entry.status != BROKEN and entry.decoder != "frames":
         yield with_decord(entry, _decord_verdict(entry, path))
 
 
@@ -61,10 +61,10 @@ def _frame_folder(blank: Entry, path: Path, every_frame: bool) -> Entry:
 
 
 def _video(blank: Entry, path: Path, every_frame: bool) -> Entry:
-    from harness.data.decode.pyav import PyavReader, decode_all
-
     reader = PyavReader(path)
-    entry = replace(_facts(blank, reader), status=OK, decoder="pyav_sequence" if reader.in_sequence else "pyav")
+    entry = replace(
+        _facts(blank, reader), status=OK, decoder="pyav_sequence" if reader.in_sequence else "pyav"
+    )
     if reader.frames > WHOLE_FRAMES and not every_frame:
         try:
             reader.read(spread(reader.frames, LONG_PLACES), short_side=64)
@@ -99,6 +99,11 @@ def _same(path: Path, pictures: dict[int, NDArray[np.uint8]]) -> bool:
 
 def _decord_verdict(entry: Entry, path: Path) -> str:
     """`agrees`, or in what decord differs from the reference at spread places and their neighbours."""
+    if entry.decoder == "pyav_sequence":
+        return "its times do not number its frames"
+    reader = PyavReader(path)
+    if not reader.container.startswith(_DECORD_CONTAINERS):
+        return f"not trusted with {reader.container}"
     places = spread(entry.frames, PLACES)
     try:
         other = open_video(path, "decord")
@@ -110,7 +115,6 @@ def _decord_verdict(entry: Entry, path: Path) -> str:
         again = open_video(path, "decord").read(places[::-1])[::-1]  # a fresh one, which must seek back
     except VideoError as error:
         return error.reason or "an error"
-    reader = open_video(path, entry.decoder)
     for i, place in enumerate(places):
         near = sorted({max(0, place - 1), place, min(entry.frames - 1, place + 1)})
         ours = dict(zip(near, reader.read(near), strict=True))

@@ -54,7 +54,7 @@ class Entry:
 
     def content(self, wanted: str) -> tuple[Any, ...]:
         """What decides the frames that it gives."""
-        shape = (self.frames, round(self.fps, 6), self.width, self.height, self.rotation)
+        shape = (self.frames, round(float(self.fps), 6), self.width, self.height, self.rotation)
         return (self.video_id, self.bytes, self.status, *shape, self.decoder_for(wanted))
 
 

@@ -65,7 +65,9 @@ class PublishedSource:
         from harness.data.manifest import Manifest
 
         if not self.is_ready(spec, root):
-            raise UserError(f"dataset {spec.name!r}: its videos were not checked yet; run `harness data verify` first")
+            raise UserError(
+                f"dataset {spec.name!r}: its videos were not checked yet; run `harness data verify` first"
+            )
         return PublishedDataset(spec, self.listing(spec), Manifest.load(manifest_directory(spec, root)))
 
 
@@ -96,7 +98,9 @@ def verify_listing(
 
     manifest = Manifest.load(manifest_directory(spec, data_root))
     tasks = {
-        name_of(spec, v.path): Task(v.video_id, v.path, name_of(spec, v.path)) for v in listing.videos if v.path
+        name_of(spec, v.path): Task(v.video_id, v.path, name_of(spec, v.path))
+        for v in listing.videos
+        if v.path
     }
     verify(manifest, list(tasks.values()), options, progress)
     return manifest
@@ -207,7 +211,9 @@ class PublishedDataset:
                 "frames": np.array([e.frames for _, e in videos], np.int64),
             }
         )
-        several = multi_hot([v.labels for v, _ in videos], self.info.num_classes) if self.info.multi_label else None
+        several = (
+            multi_hot([v.labels for v, _ in videos], self.info.num_classes) if self.info.multi_label else None
+        )
         return Split(self.info, role, table, _Opener(self.spec, tuple(videos)), several)
 
     def facet_metrics(self, scores_VK: NDArray[np.floating], role: Role) -> dict[str, float]:
@@ -292,9 +298,12 @@ def assign_roles(spec: PublishedVideos, listing: Listing) -> list[tuple[Role, Li
     chosen: set[str] = set()
     if spec.held_out:
         for own in by_class.values():
-            ranked = sorted(own, key=lambda v: hashlib.sha256(f"{spec.held_out_seed}:{v.video_id}".encode()).digest())
+            ranked = sorted(
+                own, key=lambda v: hashlib.sha256(f"{spec.held_out_seed}:{v.video_id}".encode()).digest()
+            )
             count = min(len(own) - 1, max(1, round(spec.held_out * len(own))))
             chosen.update(video.video_id for video in ranked[:count])
     return [
-        ("report" if v.split == "report" else "select" if v.video_id in chosen else "train", v) for v in listing.videos
+        ("report" if v.split == "report" else "select" if v.video_id in chosen else "train", v)
+        for v in listing.videos
     ]

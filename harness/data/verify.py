@@ -66,7 +66,12 @@ def _known(entry: Entry | None, task: Task, options: Options) -> bool:
         return False
     if options.every_frame and not entry.whole and entry.status != BROKEN:
         return False
-    return not options.try_decord or entry.decord != UNTRIED or entry.status == BROKEN or entry.decoder == "frames"
+    return (
+        not options.try_decord
+        or entry.decord != UNTRIED
+        or entry.status == BROKEN
+        or entry.decoder == "frames"
+    )
 
 
 def _examined(tasks: Sequence[Task], options: Options, examine: Examine | None) -> Iterator[Entry]:
@@ -79,7 +84,10 @@ def _examined(tasks: Sequence[Task], options: Options, examine: Examine | None) 
                 if worker.task is None and waiting:
                     worker.give(waiting.pop(), options)
             busy = [worker for worker in workers if worker.task]
-            wait([worker.pipe for worker in busy], timeout=max(0.0, min(w.deadline for w in busy) - time.monotonic()))
+            wait(
+                [worker.pipe for worker in busy],
+                timeout=max(0.0, min(w.deadline for w in busy) - time.monotonic()),
+            )
             for worker in busy:
                 entry = worker.answer(options)
                 if entry is not None:

@@ -92,7 +92,9 @@ class VideoLists(PublishedVideos):
     """The list of training videos; a relative path counts from `annotations`, else from the root."""
     report_list: Folder = Field(exclude=True)
     """The list of the videos that tables report."""
-    layout: Literal["mmaction2", "mmaction2_rawframes", "mmaction2_rawframes_offset", "pyslowfast", "tsm", "pytorchvideo"]
+    layout: Literal[
+        "mmaction2", "mmaction2_rawframes", "mmaction2_rawframes_offset", "pyslowfast", "tsm", "pytorchvideo"
+    ]
     """Whose list it is. mmaction2, pyslowfast, pytorchvideo: `path label`; the others: `folder frames label`."""
     delimiter: str | None = Field(default=None, min_length=1)
     """What stands between the fields; default: the layout's own (white space)."""

@@ -11,7 +11,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-COLUMNS, ROWS = 5, 2  # ten big black or white blocks hold ten bits; the left column's grey strip says what is up
+COLUMNS, ROWS = (
+    5,
+    2,
+)  # ten big black or white blocks hold ten bits; the left column's grey strip says what is up
 
 
 def draw(number: int, width: int = 96, height: int = 64) -> NDArray[np.uint8]:
@@ -84,7 +87,9 @@ def write_clip(
     return path
 
 
-def _stream(container: Any, codec: str, size_wh: tuple[int, int], fps: int, options: dict, pix_fmt: str) -> Any:
+def _stream(
+    container: Any, codec: str, size_wh: tuple[int, int], fps: int, options: dict, pix_fmt: str
+) -> Any:
     stream = container.add_stream(codec, rate=fps, options=options)
     stream.width, stream.height, stream.pix_fmt = *size_wh, pix_fmt
     stream.codec_context.time_base = Fraction(1, fps)
@@ -105,8 +110,14 @@ def _encode_silence(container: Any, stream: Any, place: int, fps: int) -> None:
     container.mux(stream.encode(frame))
 
 
-def remux(source: Path, target: Path, shift: int = 0, first_packet: int = 0, last_packet: int | None = None,
-          options: dict[str, str] | None = None) -> Path:
+def remux(
+    source: Path,
+    target: Path,
+    shift: int = 0,
+    first_packet: int = 0,
+    last_packet: int | None = None,
+    options: dict[str, str] | None = None,
+) -> Path:
     """Copy packets without decoding, times moved by `shift` ticks of the source: a cut as `-ss … -c copy` makes it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(source)) as reader, av.open(str(target), "w", options=options or {}) as writer:

@@ -98,7 +98,9 @@ def _kinetics_csv(rows: list[tuple[str, str, int]], split: str, columns: str) ->
         if columns == "floats":
             lines.append(f"{video},{label},{start}.0,{start + 10}.0,{split}")
         else:
-            lines.append(f"{label},{video},{start},{start + 10},{split}" + (",0" if columns == "activitynet" else ""))
+            lines.append(
+                f"{label},{video},{start},{start + 10},{split}" + (",0" if columns == "activitynet" else "")
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -135,7 +137,9 @@ def mini_kinetics(root: Path, **options: object) -> Copy:
     kept = [name for name in whole.classes if name != "abseiling"]
     copy = Copy(root, tuple(kept))
     copy.broken = dict(whole.broken)
-    by_class = {name: [v for v, label in whole.labels.items() if whole.classes[label] == name] for name in kept}
+    by_class = {
+        name: [v for v, label in whole.labels.items() if whole.classes[label] == name] for name in kept
+    }
     val_count = int(options.get("val", 2))  # type: ignore[call-overload]
     for split, order in (("train", kept), ("val", kept[::-1])):
         lines = []
@@ -219,7 +223,9 @@ def something_v2(root: Path, train: int = 3, val: int = 2) -> Copy:
                 rows.append({"id": str(number), "label": name.replace("something", "a cup"),
                              "template": template, "placeholders": ["a cup"]})  # fmt: skip
                 copy.labels[str(number)] = classes.index(name)
-                write_clip(root / "20bn-something-something-v2" / f"{number}.webm", "libvpx-vp9", shown=range(10))
+                write_clip(
+                    root / "20bn-something-something-v2" / f"{number}.webm", "libvpx-vp9", shown=range(10)
+                )
                 number += 1
         Path(f"{stem}{split}.json").write_text(json.dumps(rows))
     return copy
@@ -254,7 +260,13 @@ def activitynet(root: Path, train: int = 3, val: int = 2, defects: bool = True) 
                 ext, codec = (("mp4", "libx264"), ("mkv", "libx264"), ("webm", "libvpx-vp9"))[number % 3]
                 write_clip(root / "videos" / f"v_{video}.{ext}", codec, shown=range(30))
                 number += 1
-    database["Test0000000"] = {"duration": 1.0, "subset": "testing", "resolution": "1x1", "url": "", "annotations": []}
+    database["Test0000000"] = {
+        "duration": 1.0,
+        "subset": "testing",
+        "resolution": "1x1",
+        "url": "",
+        "annotations": [],
+    }
     content = {"version": "VERSION 1.3", "taxonomy": taxonomy, "database": database}
     (root / "activity_net.v1-3.min.json").write_text(json.dumps(content))
     if defects:

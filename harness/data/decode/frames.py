@@ -19,7 +19,7 @@ class FrameFolderReader:
     """A `VideoReader` over a folder of jpg, png or webp pictures. `fps` is what the caller knows, 0 for unknown."""
 
     def __init__(self, path: Path | str, fps: float = 0) -> None:
-        self.path, self.fps, self.rotation = Path(path), fps, 0
+        self.path, self.fps, self.rotation = Path(path), float(fps), 0
         self._pictures = list_frames(self.path)
         self.frames = len(self._pictures)
         self.size_wh: tuple[int, int] = self._open(0).size

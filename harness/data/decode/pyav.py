@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from harness.data.decode.base import Places, VideoError, checked_places, one_line, resized_wh
 
-_SHOW_FRAME = 0x10  # VP8, RFC 6386 section 9.1: an alternate reference is a packet of its own that is never shown
+_SHOW_FRAME = (
+    0x10  # VP8, RFC 6386 section 9.1: an alternate reference is a packet of its own that is never shown
+)
 
 
 class _TimesLie(Exception):
@@ -38,6 +40,7 @@ class PyavReader:
         pts, hidden, self._key_pts = self._index()
         first = self._first_frame()
         self.codec: str = self._stream.codec_context.name
+        self.container: str = self._container.format.name  # as FFmpeg calls it: "matroska,webm"
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
         self._turn = _turn_of(first)
         self.rotation = int(first.rotation) % 360
@@ -69,6 +72,11 @@ class PyavReader:
         if slots:
             raise VideoError(self.path, f"frame {min(slots)} of {self.frames} cannot be decoded")
         return frames_FHW3
+
+    def pictures(self, width: int, height: int) -> Iterator[NDArray[np.uint8]]:
+        """Every frame that can be decoded, in order, upright, (H, W, 3)."""
+        for frame in self._from_start():
+            yield self._picture(frame, width, height)
 
     def leading(self, decoded_pts: Sequence[int | None]) -> int:
         """How many frames from the first on are among the decoded ones, by their times."""

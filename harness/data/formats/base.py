@@ -55,7 +55,9 @@ def need_root(spec: PublishedVideos) -> Path:
     variable = f"HARNESS_{spec.name.upper()}"
     root = spec.root or (Path(os.environ[variable]).expanduser() if os.environ.get(variable) else None)
     if root is None:
-        raise UserError(f"dataset {spec.name!r}: say where its videos lie, by `root:` in the profile or ${variable}")
+        raise UserError(
+            f"dataset {spec.name!r}: say where its videos lie, by `root:` in the profile or ${variable}"
+        )
     if not root.is_dir():
         raise UserError(f"dataset {spec.name!r}: root {root} is no folder")
     return root
@@ -64,7 +66,9 @@ def need_root(spec: PublishedVideos) -> Path:
 def find_annotation(spec: PublishedVideos, names: Sequence[str]) -> Path:
     """The first of these files in `annotations`, else in the root or its `annotations` folder."""
     root = need_root(spec)
-    folders = [spec.annotations] if spec.annotations else [root, root / "annotations", root.parent / "annotations"]
+    folders = (
+        [spec.annotations] if spec.annotations else [root, root / "annotations", root.parent / "annotations"]
+    )
     for folder in folders:
         for name in names:
             if (folder / name).is_file():

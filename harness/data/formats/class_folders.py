@@ -20,7 +20,10 @@ class ClassFoldersSource(PublishedSource):
 
     def listing(self, spec: ClassFolders) -> Listing:
         root = need_root(spec)
-        folders = {"train": _split_folder(root, spec.train_folder), "report": _split_folder(root, spec.report_folder)}
+        folders = {
+            "train": _split_folder(root, spec.train_folder),
+            "report": _split_folder(root, spec.report_folder),
+        }
         names = _class_names(spec, folders["train"])
         return Listing(
             class_names=names,

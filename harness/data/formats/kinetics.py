@@ -15,7 +15,15 @@ from typing import Any
 
 from harness.base.errors import UserError
 from harness.data.dataset import Sizes
-from harness.data.formats.base import Found, Listed, Listing, class_index, find_annotation, read_csv, read_lines
+from harness.data.formats.base import (
+    Found,
+    Listed,
+    Listing,
+    class_index,
+    find_annotation,
+    read_csv,
+    read_lines,
+)
 from harness.data.published import PublishedSource
 from harness.data.registry import register_dataset
 from harness.experiment.datasets_published import Kinetics400, MiniKinetics200, PublishedVideos
@@ -107,7 +115,10 @@ class MiniKinetics200Source(PublishedSource):
             "train": find_annotation(spec, ("train_ytid_list.txt",)),
             "report": find_annotation(spec, ("val_ytid_list.txt",)),
         }
-        clips = {split: _join(path, own) for (split, path), own in zip(lists.items(), _official(spec).values(), strict=True)}
+        clips = {
+            split: _join(path, own)
+            for (split, path), own in zip(lists.items(), _official(spec).values(), strict=True)
+        }
         both = {c.youtube_id for c in clips["train"]} & {c.youtube_id for c in clips["report"]}
         if both:
             raise UserError(f"{lists['report']}: {sorted(both)[0]} also stands in {lists['train']}")
@@ -146,5 +157,7 @@ def _class_order(spec: MiniKinetics200, clips: dict[str, list[_Clip]]) -> tuple[
         return tuple(sorted(names))
     blocks = tuple(dict.fromkeys(clip.label for clip in clips["report"]))
     if len(blocks) < len(names):
-        raise UserError(f"label_order v4d: the val list has {len(blocks)} classes, the train list {len(names)}")
+        raise UserError(
+            f"label_order v4d: the val list has {len(blocks)} classes, the train list {len(names)}"
+        )
     return blocks

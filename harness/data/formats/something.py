@@ -9,7 +9,15 @@ from typing import Any
 
 from harness.base.errors import UserError
 from harness.data.dataset import Flip, Sizes
-from harness.data.formats.base import Found, Listed, Listing, class_index, find_annotation, label_of, read_lines
+from harness.data.formats.base import (
+    Found,
+    Listed,
+    Listing,
+    class_index,
+    find_annotation,
+    label_of,
+    read_lines,
+)
 from harness.data.published import PublishedSource
 from harness.data.registry import register_dataset
 from harness.experiment.datasets_published import PublishedVideos, SomethingV1, SomethingV2
@@ -27,7 +35,9 @@ class SomethingV1Source(PublishedSource):
     def listing(self, spec: SomethingV1) -> Listing:
         stem = "something-something-v1-"
         # Sorted as TSM, TRN and MVFNet sort them; mmaction2 numbers the classes in the order of the file.
-        names = tuple(sorted(text.strip() for _, text in read_lines(find_annotation(spec, (f"{stem}labels.csv",)))))
+        names = tuple(
+            sorted(text.strip() for _, text in read_lines(find_annotation(spec, (f"{stem}labels.csv",))))
+        )
         rows = {
             "train": list(_semicolon(find_annotation(spec, (f"{stem}train.csv",)))),
             "report": list(_semicolon(find_annotation(spec, (f"{stem}validation.csv",)))),
@@ -55,7 +65,9 @@ def _semicolon(path: Path) -> Iterator[tuple[str, str, str]]:
     for line, text in read_lines(path):
         video_id, separator, name = text.partition(";")
         if not separator:
-            raise UserError(f"{path}:{line}: no ';' between id and label (the test list has no labels): {text!r}")
+            raise UserError(
+                f"{path}:{line}: no ';' between id and label (the test list has no labels): {text!r}"
+            )
         yield video_id.strip(), name.strip(), f"{path}:{line}"
 
 

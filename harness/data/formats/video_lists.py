@@ -77,10 +77,14 @@ def _videos(spec: VideoLists, path: Path, split: str, classes: int) -> Iterator[
         name, numbers = _split(text, delimiter, layout.numbers, spec.multi_label, where)
         labels = tuple(dict.fromkeys(numbers[layout.numbers - 1 :]))
         if layout.numbers == 3 and numbers[0] != 0:
-            raise UserError(f"{where}: begins at frame {numbers[0]}; a folder is read from its first picture on")
+            raise UserError(
+                f"{where}: begins at frame {numbers[0]}; a folder is read from its first picture on"
+            )
         for label in labels:
             if not 0 <= label < classes:
-                raise UserError(f"{where}: label {label}, but there are {classes} classes (0 to {classes - 1})")
+                raise UserError(
+                    f"{where}: label {label}, but there are {classes} classes (0 to {classes - 1})"
+                )
         if name in seen:
             raise UserError(f"{where}: {name} stands in line {seen[name]} already")
         seen[name] = line
@@ -95,8 +99,14 @@ def _split(text: str, delimiter: str | None, count: int, several: bool, where: s
         behind += 1
     parts = text.strip().rsplit(delimiter, max(behind, count))
     numbers = parts[1:]
-    if len(numbers) < count or not parts[0].strip() or not all(n.strip().lstrip("-").isdigit() for n in numbers):
-        raise UserError(f"{where}: expected a path and {'labels' if several else f'{count} number(s)'}, got {text!r}")
+    if (
+        len(numbers) < count
+        or not parts[0].strip()
+        or not all(n.strip().lstrip("-").isdigit() for n in numbers)
+    ):
+        raise UserError(
+            f"{where}: expected a path and {'labels' if several else f'{count} number(s)'}, got {text!r}"
+        )
     return parts[0].strip(), [int(n) for n in numbers]
 
 
@@ -106,5 +116,3 @@ def _find(spec: VideoLists, name: str) -> Path | None:
         if folder is not None and (folder / name).exists():
             return folder / name
     return None
-
-

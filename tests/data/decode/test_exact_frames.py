@@ -76,7 +76,11 @@ def assert_exact(path: Path, shown: list[int], **_: object) -> None:
 
 def clip(path: Path, codec: str, **changes: object) -> Path:
     """A clip of N frames, or a skip that says which encoder this PyAV lacks."""
-    settings_ = {"pix_fmt": PIXELS.get(codec, "yuv420p"), "options": QUIET.get(codec), "shown": range(N)} | changes
+    settings_ = {
+        "pix_fmt": PIXELS.get(codec, "yuv420p"),
+        "options": QUIET.get(codec),
+        "shown": range(N),
+    } | changes
     try:
         return write_clip(path, codec, **settings_)  # type: ignore[arg-type]
     except (av.FFmpegError, ValueError, RuntimeError) as error:
@@ -88,7 +92,9 @@ def test_every_container_and_codec(tmp_path: Path, ext: str, codec: str) -> None
     assert_exact(clip(tmp_path / f"clip.{ext}", codec, gop=12), list(range(N)))
 
 
-@pytest.mark.parametrize("codec", ["mpeg4", "mpeg2video", "libvpx", "libvpx-vp9", "mjpeg", "ffv1", "libsvtav1"])
+@pytest.mark.parametrize(
+    "codec", ["mpeg4", "mpeg2video", "libvpx", "libvpx-vp9", "mjpeg", "ffv1", "libsvtav1"]
+)
 def test_odd_sizes(tmp_path: Path, codec: str) -> None:
     path = clip(tmp_path / "odd.mkv", codec, size_wh=(97, 65), gop=12)
     assert open_video(path).size_wh == (97, 65)
@@ -114,7 +120,9 @@ def test_every_group_of_pictures(tmp_path: Path, ext: str, group: str) -> None:
 
 
 @pytest.mark.parametrize("ext", ["mp4", "mkv", "ts"])
-@pytest.mark.parametrize("gop", ["open-gop=1:keyint=10:bframes=4", "open-gop=0:keyint=12:bframes=3", "keyint=300"])
+@pytest.mark.parametrize(
+    "gop", ["open-gop=1:keyint=10:bframes=4", "open-gop=0:keyint=12:bframes=3", "keyint=300"]
+)
 def test_hevc_groups(tmp_path: Path, ext: str, gop: str) -> None:
     options = {"x265-params": f"log-level=none:{gop}"}
     assert_exact(clip(tmp_path / f"hevc.{ext}", "libx265", options=options), list(range(N)))
@@ -126,10 +134,18 @@ def test_old_codecs_with_b_frames(tmp_path: Path, ext: str, codec: str) -> None:
     assert_exact(clip(tmp_path / f"b.{ext}", codec, b_frames=2, gop=15), list(range(N)))
 
 
-@pytest.mark.parametrize(("ext", "codec"), [("webm", "libvpx"), ("webm", "libvpx-vp9"), ("ivf", "libvpx"), ("mkv", "libvpx")])
+@pytest.mark.parametrize(
+    ("ext", "codec"), [("webm", "libvpx"), ("webm", "libvpx-vp9"), ("ivf", "libvpx"), ("mkv", "libvpx")]
+)
 def test_alternate_references_that_are_never_shown(tmp_path: Path, ext: str, codec: str) -> None:
     """VP8 stores them as packets with a time of their own: counting packets counts them as frames."""
-    options = {"auto-alt-ref": "1", "lag-in-frames": "16", "arnr-maxframes": "7", "arnr-strength": "5", "g": "20"}
+    options = {
+        "auto-alt-ref": "1",
+        "lag-in-frames": "16",
+        "arnr-maxframes": "7",
+        "arnr-strength": "5",
+        "g": "20",
+    }
     path = clip(tmp_path / f"alt.{ext}", codec, options=options | {"b": "200k"})
     assert_exact(path, list(range(N)))
 
@@ -178,7 +194,9 @@ def test_a_cut_that_begins_at_a_later_key_frame(tmp_path: Path, ext: str, kind: 
     full = []
     with av.open(str(cut)) as container:
         for packet in container.demux(container.streams.video[0]):
-            with contextlib.suppress(av.FFmpegError):  # as players do: a packet that leans on what was cut away
+            with contextlib.suppress(
+                av.FFmpegError
+            ):  # as players do: a packet that leans on what was cut away
                 full += [f.to_ndarray(format="rgb24") for f in packet.decode()]
     reader = open_video(cut)
     assert reader.frames == len(full) > 20
@@ -205,7 +223,9 @@ def test_pictures_are_upright(tmp_path: Path, ext: str, rotation: int, hflip: bo
     got = reader.read(range(4))
     assert got.shape == upright.shape
     assert np.array_equal(got, upright)
-    assert reader.read([0], short_side=32).shape == ((1, 48, 32, 3) if rotation in {90, 270} else (1, 32, 48, 3))
+    assert reader.read([0], short_side=32).shape == (
+        (1, 48, 32, 3) if rotation in {90, 270} else (1, 32, 48, 3)
+    )
 
 
 def test_the_rotation_of_a_phone_is_said(tmp_path: Path) -> None:
@@ -262,14 +282,19 @@ def test_any_places_in_any_order(long_clips: list[Path], which: int, places: lis
 
 def test_in_sequence_and_by_index_are_one(long_clips: list[Path]) -> None:
     for path in long_clips:
-        by_index, in_sequence = open_video(path).read([3, 150, 299]), open_video(path, "pyav_sequence").read([3, 150, 299])
+        by_index, in_sequence = (
+            open_video(path).read([3, 150, 299]),
+            open_video(path, "pyav_sequence").read([3, 150, 299]),
+        )
         assert np.array_equal(by_index, in_sequence), path.name
 
 
 def test_a_place_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "ten.mp4", shown=range(10))
     for place, decoder in itertools.product((10, -1), ("pyav", "pyav_sequence", "decord")):
-        with pytest.raises(VideoError, match=rf"ten\.mp4: frame {place} was asked for, but the video has 10 frames"):
+        with pytest.raises(
+            VideoError, match=rf"ten\.mp4: frame {place} was asked for, but the video has 10 frames"
+        ):
             open_video(path, decoder).read([place])
 
 

@@ -37,7 +37,14 @@ def test_numbers_are_numbers(tmp_path: Path) -> None:
 
 def test_what_is_no_frame_is_not_counted(tmp_path: Path) -> None:
     path = folder(tmp_path / "v")
-    for name in ("Thumbs.db", ".DS_Store", "._img_00003.jpg", "flow_x_00001.jpg", "000001-x_00001.jpg", "notes.txt"):
+    for name in (
+        "Thumbs.db",
+        ".DS_Store",
+        "._img_00003.jpg",
+        "flow_x_00001.jpg",
+        "000001-x_00001.jpg",
+        "notes.txt",
+    ):
         (path / name).write_bytes(b"no picture")
     assert open_video(path).frames == 12
 
@@ -72,7 +79,9 @@ def test_a_picture_that_ends_early_is_named(tmp_path: Path) -> None:
 def test_a_picture_of_another_size_is_named(tmp_path: Path) -> None:
     path = folder(tmp_path / "v")
     Image.fromarray(draw(3, 80, 64)).save(path / "img_00004.jpg")
-    with pytest.raises(VideoError, match=r"img_00004\.jpg: is \(80, 64\), the folder's first picture is \(96, 64\)"):
+    with pytest.raises(
+        VideoError, match=r"img_00004\.jpg: is \(80, 64\), the folder's first picture is \(96, 64\)"
+    ):
         open_video(path).read([3])
 
 

@@ -35,7 +35,9 @@ def test_kinetics_in_every_layout(tmp_path: Path, layout: str, columns: str) -> 
     assert listing.class_names == copy.classes
     assert by_id(listing) == {video: (label,) for video, label in copy.labels.items()}
     assert {video.video_id for video in listing.missing()} == copy.missing
-    assert all(v.path is None or (v.path.is_file() and v.path.name.startswith(v.video_id)) for v in listing.videos)
+    assert all(
+        v.path is None or (v.path.is_file() and v.path.name.startswith(v.video_id)) for v in listing.videos
+    )
     assert [v.split for v in listing.videos] == ["train"] * 15 + ["report"] * 10
 
 
@@ -47,7 +49,9 @@ def test_a_replacement_wins_and_a_link_is_the_same_video(tmp_path: Path) -> None
     (tmp_path / "loop").symlink_to(tmp_path)
     listing = Kinetics400Source().listing(Kinetics400(root=tmp_path))
     assert {video.video_id for video in listing.missing()} == copy.missing
-    replaced = [v.path for v in listing.videos if v.path and "replacement" in v.path.relative_to(tmp_path).parts]
+    replaced = [
+        v.path for v in listing.videos if v.path and "replacement" in v.path.relative_to(tmp_path).parts
+    ]
     assert len(replaced) == 1
     assert replaced[0].stat().st_size > 0
 
@@ -59,7 +63,9 @@ def test_renamed_files_and_tsm_frame_folders_are_found(tmp_path: Path) -> None:
         if number % 2:
             path.rename(path.with_name(f"{path.stem[:11]}.mp4"))
         else:
-            fake_copies.frame_folder(tmp_path / "train" / f"{path.stem[:11]}_{int(path.stem[12:18])}", "img_%05d.jpg")
+            fake_copies.frame_folder(
+                tmp_path / "train" / f"{path.stem[:11]}_{int(path.stem[12:18])}", "img_%05d.jpg"
+            )
             path.unlink()
     listing = Kinetics400Source().listing(Kinetics400(root=tmp_path))
     assert not listing.missing()
@@ -141,7 +147,9 @@ def test_another_mini_kinetics_is_refused(tmp_path: Path) -> None:
     fake_copies.mini_kinetics(tmp_path, defects=False)
     path = tmp_path / "train_ytid_list.txt"
     path.write_text(path.read_text() + "ZZZZZZZZZZZ\n")
-    with pytest.raises(UserError, match=r"train_ytid_list\.txt:17: 'ZZZZZZZZZZZ' is not in the Kinetics-400 csv"):
+    with pytest.raises(
+        UserError, match=r"train_ytid_list\.txt:17: 'ZZZZZZZZZZZ' is not in the Kinetics-400 csv"
+    ):
         MiniKinetics200Source().listing(MiniKinetics200(root=tmp_path))
 
 
@@ -154,7 +162,10 @@ def test_something_v1(tmp_path: Path) -> None:
     names = listing.class_names
     assert {(names[a], names[b]) for a, b in listing.label_swaps} == {
         ("Pushing something from left to right", "Pushing something from right to left"),
-        ("Turning the camera left while filming something", "Turning the camera right while filming something"),
+        (
+            "Turning the camera left while filming something",
+            "Turning the camera right while filming something",
+        ),
     }
 
 

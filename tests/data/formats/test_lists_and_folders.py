@@ -13,11 +13,18 @@ from harness.data.formats.video_lists import VideoListsSource
 from harness.experiment.datasets_published import ClassFolders, VideoLists
 
 
-def lists(root: Path, layout: str, train: str, report: str = "", classes: Any = 3, **more: Any) -> list[tuple]:
+def lists(
+    root: Path, layout: str, train: str, report: str = "", classes: Any = 3, **more: Any
+) -> list[tuple]:
     (root / "train.txt").write_text(train)
     (root / "val.txt").write_text(report)
-    spec = VideoLists(root=root, train_list="train.txt", report_list="val.txt", layout=layout, classes=classes, **more)  # type: ignore[arg-type]
-    return [(v.video_id, v.path and v.path.name, v.labels, v.split) for v in VideoListsSource().listing(spec).videos]
+    spec = VideoLists(
+        root=root, train_list="train.txt", report_list="val.txt", layout=layout, classes=classes, **more
+    )  # type: ignore[arg-type]
+    return [
+        (v.video_id, v.path and v.path.name, v.labels, v.split)
+        for v in VideoListsSource().listing(spec).videos
+    ]
 
 
 GOOD = {
@@ -56,8 +63,16 @@ def test_a_delimiter_of_one_s_own_and_several_labels(tmp_path: Path) -> None:
 BAD = {
     "no label": ("mmaction2", "a.mp4 0\na.mp4\n", r"train\.txt:2: expected a path and 1 number"),
     "a word": ("pyslowfast", "a.mp4 zero\n", r"train\.txt:1: expected a path"),
-    "one missing (#847)": ("mmaction2_rawframes", "v1 20 1\n/abs/v2 1\n", r"train\.txt:2: expected a path and 2 number"),
-    "label too large": ("mmaction2", "a.mp4 3\n", r"train\.txt:1: label 3, but there are 3 classes \(0 to 2\)"),
+    "one missing (#847)": (
+        "mmaction2_rawframes",
+        "v1 20 1\n/abs/v2 1\n",
+        r"train\.txt:2: expected a path and 2 number",
+    ),
+    "label too large": (
+        "mmaction2",
+        "a.mp4 3\n",
+        r"train\.txt:1: label 3, but there are 3 classes \(0 to 2\)",
+    ),
     "negative": ("pytorchvideo", "a.mp4 -1\n", r"train\.txt:1: label -1"),
     "twice": ("mmaction2", "a.mp4 1\nb.mp4 1\na.mp4 2\n", r"train\.txt:3: a\.mp4 stands in line 1 already"),
     "offset": ("mmaction2_rawframes_offset", "v 5 20 1\n", r"train\.txt:1: begins at frame 5"),
@@ -73,7 +88,9 @@ def test_a_bad_line_is_named(tmp_path: Path, case: str) -> None:
 
 def test_class_names_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("walk\nrun\n")
-    spec = VideoLists(root=tmp_path, train_list="t.txt", report_list="t.txt", layout="mmaction2", classes="names.txt")  # type: ignore[arg-type]
+    spec = VideoLists(
+        root=tmp_path, train_list="t.txt", report_list="t.txt", layout="mmaction2", classes="names.txt"
+    )  # type: ignore[arg-type]
     (tmp_path / "t.txt").write_text("a.mp4 1\n")
     listing = VideoListsSource().listing(spec)
     assert listing.class_names == ("walk", "run")

@@ -28,7 +28,12 @@ def look(path: Path, try_decord: bool = True, every_frame: bool = False) -> Entr
 def test_a_good_video(tmp_path: Path) -> None:
     entry = look(write_clip(tmp_path / "a.mp4", shown=range(60), gop=12, rotation=90))
     assert (entry.status, entry.frames, entry.fps) == ("ok", 60, 25)
-    assert (entry.width, entry.height, entry.rotation, entry.bytes) == (64, 96, 90, (tmp_path / "a.mp4").stat().st_size)
+    assert (entry.width, entry.height, entry.rotation, entry.bytes) == (
+        64,
+        96,
+        90,
+        (tmp_path / "a.mp4").stat().st_size,
+    )
     assert (entry.decoder, entry.decord, entry.whole) == ("pyav", "agrees", True)
 
 
@@ -46,7 +51,9 @@ def test_decord_is_found_out(tmp_path: Path) -> None:
 
 
 def test_a_truncated_video_is_short_and_its_frames_are_counted(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "t.mp4", shown=range(100), gop=10, container_options={"movflags": "faststart"})
+    path = write_clip(
+        tmp_path / "t.mp4", shown=range(100), gop=10, container_options={"movflags": "faststart"}
+    )
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * 0.7)])
     entry = look(path)
@@ -102,7 +109,13 @@ def test_what_hangs_or_crashes_is_killed_and_named(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path / "m")
     seen: list[tuple[str, int, int]] = []
     # The limit of the first task of a process also covers its start; later ones have a second.
-    verify(manifest, tasks(tmp_path, names), Options(seconds=1, workers=2), lambda *told: seen.append(told), misbehave)
+    verify(
+        manifest,
+        tasks(tmp_path, names),
+        Options(seconds=1, workers=2),
+        lambda *told: seen.append(told),
+        misbehave,
+    )
     got = {name: (entry.status, entry.reason) for name, entry in manifest.entries.items()}
     assert [got[name] for name in ("a.mp4", "b.mp4", "c.mp4")] == [("ok", "")] * 3
     assert got["hang.mp4"] == ("broken", "no answer within 1 s")
@@ -184,10 +197,19 @@ def entries() -> list[Entry]:
 
 def test_the_hash_knows_content_and_neither_order_nor_place() -> None:
     known = content_hash(entries(), "auto", ["x"])
-    moved = [replace(e, path=f"elsewhere/{e.path}", modified=9, reason="", whole=True) for e in entries()[::-1]]
+    moved = [
+        replace(e, path=f"elsewhere/{e.path}", modified=9, reason="", whole=True) for e in entries()[::-1]
+    ]
     assert content_hash(moved, "auto", ["x"]) == known
     assert content_hash(entries(), "auto", ["y"]) != known
     assert content_hash(entries(), "pyav", ["x"]) != known
     assert content_hash(entries()[:2], "auto", ["x"]) != known
-    for change in ({"frames": 11}, {"bytes": 1}, {"status": "short"}, {"rotation": 90}, {"decord": "an error"}, {"fps": 24.0}):
+    for change in (
+        {"frames": 11},
+        {"bytes": 1},
+        {"status": "short"},
+        {"rotation": 90},
+        {"decord": "an error"},
+        {"fps": 24.0},
+    ):
         assert content_hash([replace(entries()[0], **change), *entries()[1:]], "auto", ["x"]) != known, change  # type: ignore[arg-type]
