@@ -19,6 +19,9 @@ from harness.data.manifest import AGREES, BROKEN, OK, SHORT, Entry, stamp, with_
 WHOLE_FRAMES = 1000  # longer videos are decoded at PLACES places; a 10-s clip at 60 fps is decoded whole
 PLACES = 12
 LONG_PLACES = 48
+# Elsewhere no check can clear it: the last frames of an mpeg4 avi with B-frames came wrong in 3 of 12 readings of one
+# file, by the timing of its threads. mp4, mkv and webm gave the same frames in 240 readings of each of six files.
+_DECORD_CONTAINERS = ("mov,mp4", "matroska,webm")
 _LEVELS = (
     6.0  # mean grey levels by which two decoders' colours may differ (10-bit, odd sizes); beyond, frames do
 )
