@@ -61,7 +61,7 @@ def describe(profile: ProfileName = DEFAULT_PROFILE, data: Data = None, json: Js
 
 
 @app.command()
-def verify(
+def verify(  # noqa: PLR0917 - typer's way of declaring options
     profile: ProfileName = DEFAULT_PROFILE,
     data: Data = None,
     workers: Annotated[

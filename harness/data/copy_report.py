@@ -97,7 +97,7 @@ def verify_dataset(
     if reencode_to is not None:
         from harness.data.reencode import reencode_all
 
-        reencode_all(spec, listing, manifest, reencode_to, options.workers, progress)
+        reencode_all(spec, listing, manifest, reencode_to, workers=options.workers, progress=progress)
     return _report(spec, listing, manifest)
 
 
@@ -105,7 +105,7 @@ def _source(spec: PublishedVideos) -> PublishedSource:
     from harness.data.published import PublishedSource
     from harness.data.registry import source_of
 
-    source = source_of(spec)
+    source = source_of(spec)  # type: ignore[arg-type]  # every one of them is in the union
     if not isinstance(source, PublishedSource):
         raise UserError(f"dataset {spec.name!r} is made by the harness: there is no copy of it to describe")
     return source
@@ -133,7 +133,7 @@ def _report(spec: PublishedVideos, listing: Listing, manifest: Manifest) -> Copy
         splits=tuple(_split_count(listing, split, entries) for split in ("train", "report")),
         classes=tuple(_class_counts(listing)),
         official_classes=listing.official_classes,
-        roles=dict(info.counts) if info else {role: roles.count(role) for role in dict.fromkeys(roles)},
+        roles={str(role): info.counts[role] if info else roles.count(role) for role in dict.fromkeys(roles)},
         missing=tuple(f"{v.split}/{v.video_id}" for v in listing.missing()),
         broken={name: entry.reason for name, entry in known.items() if entry.status == "broken"},
         short={name: entry.reason for name, entry in known.items() if entry.status == "short"},

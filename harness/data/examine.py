@@ -22,9 +22,7 @@ LONG_PLACES = 48
 # Elsewhere no check can clear it: the last frames of an mpeg4 avi with B-frames came wrong in 3 of 12 readings of one
 # file, by the timing of its threads. mp4, mkv and webm gave the same frames in 240 readings of each of six files.
 _DECORD_CONTAINERS = ("mov,mp4", "matroska,webm")
-_LEVELS = (
-    6.0  # mean grey levels by which two decoders' colours may differ (10-bit, odd sizes); beyond, frames do
-)
+_LEVELS = 6.0  # mean grey levels by which decoders' colours may differ (10-bit, odd sizes); beyond, frames do
 
 
 def examine(video_id: str, path: Path, name: str, try_decord: bool, every_frame: bool) -> Iterator[Entry]:
@@ -107,22 +105,25 @@ def _decord_verdict(entry: Entry, path: Path) -> str:
     reader = PyavReader(path)
     if not reader.container.startswith(_DECORD_CONTAINERS):
         return f"not trusted with {reader.container}"
-    places = spread(entry.frames, PLACES)
     try:
         other = open_video(path, "decord")
-        if other.frames != entry.frames:
-            return f"counts {other.frames} frames"
-        if other.size_wh != (entry.width, entry.height):
-            return f"shows {other.size_wh[0]} x {other.size_wh[1]}"
-        theirs = other.read(places)
-        again = open_video(path, "decord").read(places[::-1])[::-1]  # a fresh one, which must seek back
+        if (other.frames, other.size_wh) != (entry.frames, (entry.width, entry.height)):
+            return f"counts {other.frames} frames of {other.size_wh[0]} x {other.size_wh[1]}"
+        return _compared(reader, other, open_video(path, "decord"))
     except VideoError as error:
         return error.reason or "an error"
+
+
+def _compared(reference: VideoReader, forwards: VideoReader, backwards: VideoReader) -> str:
+    """Frames of one reader in order, of another from the end, so that it must seek: each must be the reference's
+    frame of that place, and no nearer to a neighbour."""
+    places = spread(reference.frames, PLACES)
+    in_order, from_the_end = forwards.read(places), backwards.read(places[::-1])[::-1]
     for i, place in enumerate(places):
-        near = sorted({max(0, place - 1), place, min(entry.frames - 1, place + 1)})
-        ours = dict(zip(near, reader.read(near), strict=True))
-        for frame in (theirs[i], again[i]):
+        near = sorted({max(0, place - 1), place, min(reference.frames - 1, place + 1)})
+        ours = dict(zip(near, reference.read(near), strict=True))
+        for frame in (in_order[i], from_the_end[i]):
             distance = {n: float(np.abs(frame.astype(np.int16) - own).mean()) for n, own in ours.items()}
-            if distance[place] > _LEVELS or distance[place] > min(distance.values()):
+            if distance[place] > min(_LEVELS, *distance.values()):
                 return f"another frame at {place}"
     return AGREES

@@ -114,20 +114,17 @@ class VideoSample:
     labels: tuple[int, ...]
     path: Path
     decoder: str
-    native_frames: int
-    native_fps: float
+    frame_count: int
+    rate: float
     native_wh: tuple[int, int]
-    target_fps: float | None
     short_side: int | None
     boxes: Boxes | None = None
 
     def frames(self) -> int:
-        """Frames at the rate that the profile asks for."""
-        return max(1, round(self.native_frames / self._step))
+        return self.frame_count
 
     def fps(self) -> float:
-        """The rate that the profile asks for, else the file's own."""
-        return self.target_fps if self.target_fps and self.native_fps else self.native_fps
+        return self.rate
 
     def size_wh(self) -> tuple[int, int]:
         """What `read` gives."""
@@ -141,19 +138,9 @@ class VideoSample:
 
         reader = open_video(self.path, self.decoder)
         try:
-            return reader.read(self.native_places(np.asarray(indices)), self.short_side)
+            return reader.read(indices, self.short_side)
         finally:
             reader.close()
-
-    def native_places(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The file's own frames behind these places, as `ffmpeg -r` repeats and drops: the last frame whose time,
-        rounded to the new rate, is not after the place."""
-        native = np.floor((indices + 0.5) * self._step - 1e-9).astype(np.int64)
-        return np.clip(native, 0, self.native_frames - 1)
-
-    @property
-    def _step(self) -> float:
-        return self.native_fps / self.target_fps if self.target_fps and self.native_fps else 1.0
 
 
 @dataclass(frozen=True)
@@ -171,10 +158,9 @@ class _Opener:
             labels=listed.labels,
             path=listed.path,
             decoder=entry.decoder_for(self.spec.decoder),
-            native_frames=entry.frames,
-            native_fps=entry.fps,
+            frame_count=entry.frames,
+            rate=entry.fps or self.spec.folder_fps or 0.0,
             native_wh=(entry.width, entry.height),
-            target_fps=self.spec.fps,
             short_side=self.spec.short_side,
         )
 
@@ -238,7 +224,7 @@ class PublishedDataset:
             metrics=listing.metrics,
             multi_label=listing.multi_label,
             flip=listing.flip,
-            label_swaps=listing.label_swaps if listing.flip == "swap" else (),
+            label_swaps=listing.label_swaps,
             chance=1 / len(listing.class_names),
             facts=self._facts(),
             directory=spec.root,
@@ -249,7 +235,7 @@ class PublishedDataset:
 
         pairs = [(role, v, e) for role, videos in self._by_role.items() for v, e in videos]
         labels = sorted((role, video.video_id, video.labels) for role, video, _ in pairs)
-        chosen = {"fps": self.spec.fps, "short_side": self.spec.short_side}
+        chosen = {"folder_fps": self.spec.folder_fps, "short_side": self.spec.short_side}
         more = [labels, self.listing.class_names, chosen]
         return content_hash((entry for _, _, entry in pairs), self.spec.decoder, more)
 

@@ -1,8 +1,8 @@
 """Broken or slow files written anew into a folder of one's own, with a record of how; the root is never touched.
 
 H.264 in mp4 with a key frame every few frames and no B-frames: every decoder reads it right and seeks quickly.
-Every frame that can be decoded is kept, upright, at a constant rate. What cannot be decoded is gone: the manifest and the
-record say how many frames there were.
+Every frame that can be decoded is kept, upright, at a constant rate. What cannot be decoded is gone: the manifest and
+the record say how many frames there were.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def reencode_all(
     listing: Listing,
     manifest: Manifest,
     folder: Path,
+    *,
     workers: int,
     progress: Progress | None = None,
 ) -> None:

@@ -175,19 +175,24 @@ def _serve(pipe: Connection, examine: Examine | None, parent: int) -> None:
     """What a worker does: tasks in, ('part', entry) and ('done', None) out, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's to answer
     _end_with(parent)
-    if examine is None:
-        from harness.data.examine import examine
+    look = examine or _examiner()
     while True:
         try:
             task, try_decord, every_frame = pipe.recv()
         except EOFError:
             return
         try:
-            for entry in examine(task.video_id, task.path, task.name, try_decord, every_frame):
+            for entry in look(task.video_id, task.path, task.name, try_decord, every_frame):
                 pipe.send(("part", entry))
             pipe.send(("done", None))
         except Exception as error:  # a bug in here must name the video, not end the whole check
             pipe.send(("error", f"{type(error).__name__}: {error}"))
+
+
+def _examiner() -> Examine:
+    from harness.data.examine import examine  # the decoders are loaded in the workers alone
+
+    return examine
 
 
 def _end_with(parent: int) -> None:

@@ -37,9 +37,8 @@ class PublishedVideos(BaseModel):
     """The hash that `harness data verify` gave the copy, or its beginning: another copy is then refused."""
     decoder: Decoder = "auto"
     """auto: decord for files on which `verify` found it right, else PyAV; or one of them for every file."""
-    fps: float | None = Field(default=None, gt=0, le=240)
-    """Frames are counted at this rate, repeated or left out as FFmpeg's `-r` does (DSANet's lists: 30); default:
-    each video's own frames."""
+    folder_fps: float | None = Field(default=None, gt=0, le=240)
+    """Frames a second of folders of frames, which do not say it themselves (DSANet's are 30, Something's 12)."""
     short_side: PositiveInt | None = None
     """Videos are reduced or enlarged to so many pixels on the shorter side when they are read; default: as they are."""
     held_out: float = Field(default=0.05, ge=0, lt=1)
@@ -69,19 +68,15 @@ class ActivityNet13(PublishedVideos):
 
 
 class SomethingV1(PublishedVideos):
-    """Something-Something V1 (Goyal et al. 2017): folders of frames; a mirror changes what some classes mean."""
+    """Something-Something V1 (Goyal et al. 2017): folders of frames. A mirror turns some classes into one another."""
 
     name: Literal["something_v1"] = "something_v1"
-    flip: Literal["no", "swap"] = "no"
-    """no: never mirrored (TSM, TEA); swap: mirrored with left and right exchanged in the label (mmaction2)."""
 
 
 class SomethingV2(PublishedVideos):
-    """Something-Something V2: JSON files, videos or folders of frames."""
+    """Something-Something V2: JSON files, videos or folders of frames. A mirror does as in V1."""
 
     name: Literal["something_v2"] = "something_v2"
-    flip: Literal["no", "swap"] = "no"
-    """As in V1."""
 
 
 class VideoLists(PublishedVideos):

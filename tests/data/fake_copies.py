@@ -54,7 +54,7 @@ FOLDERS = {
 }
 
 
-def kinetics(
+def kinetics(  # noqa: PLR0917
     root: Path,
     layout: str = "crawler",
     train: int = 4,

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from harness.base.errors import UserError
+from harness.data import Loading, TestBatches, TrainBatches
 from harness.data.copy_report import describe_dataset, verify_dataset
 from harness.data.published import VideoSample
 from harness.data.registry import is_ready, open_dataset, prepare
 from harness.experiment.datasets import parse_dataset
+from harness.experiment.sampling import FrameRule
 from tests.data import fake_copies
-from tests.data.clips import number_of, numbers, write_clip
+from tests.data.clips import numbers, write_clip
 
 MAKERS = {
     "kinetics_400": fake_copies.kinetics,
@@ -111,7 +113,9 @@ def test_a_video_that_changed_since_the_check_is_noticed_when_it_is_prepared(sma
     assert sum(after.counts.values()) == sum(before.counts.values()) - 1
 
 
-@pytest.mark.parametrize(("decoder", "readers"), [("auto", {"decord"}), ("pyav", {"pyav"}), ("decord", {"decord"})])
+@pytest.mark.parametrize(
+    ("decoder", "readers"), [("auto", {"decord"}), ("pyav", {"pyav"}), ("decord", {"decord"})]
+)
 def test_the_decoder_of_the_profile(small: Path, decoder: str, readers: set[str]) -> None:
     report = verify_dataset(kinetics(small, decoder=decoder), small / "data", workers=1)
     assert set(report.decoders) == readers
@@ -119,50 +123,22 @@ def test_the_decoder_of_the_profile(small: Path, decoder: str, readers: set[str]
 
 def test_auto_takes_decord_only_where_it_is_right(small: Path) -> None:
     victim = next((small / "copy" / "train").glob("*.mp4"))
-    write_clip(victim, shown=range(100), options={"bf": "3", "g": "10", "x264-params": "open-gop=1:scenecut=0"})
+    write_clip(
+        victim, shown=range(100), options={"bf": "3", "g": "10", "x264-params": "open-gop=1:scenecut=0"}
+    )
     report = verify_dataset(kinetics(small), small / "data", workers=1)
     assert report.decoders == {"decord": 7, "pyav": 1}
     dataset = open_dataset(kinetics(small), small / "data")
-    samples = [dataset.split(role).sample(i) for role in dataset.info.counts for i in range(len(dataset.split(role)))]
+    samples = [
+        dataset.split(role).sample(i) for role in dataset.info.counts for i in range(len(dataset.split(role)))
+    ]
     long = next(sample for sample in samples if sample.frames() == 100)
     assert numbers(long.read(np.array([99, 1, 55, 81]))) == [99, 1, 55, 81]
 
 
-def sample(path: Path, frames: int, fps: float, target: float | None, short_side: int | None = None) -> VideoSample:
-    return VideoSample("v", (0,), path, "pyav", frames, fps, (96, 64), target, short_side)
-
-
-@pytest.mark.parametrize("target", [12.5, 25, 30, 50, 24000 / 1001])
-def test_frames_at_another_rate_are_those_of_ffmpeg(tmp_path: Path, target: float) -> None:
-    """FFmpeg's own fps filter, which `-r` puts in, is the reference; the end may differ by a frame."""
-    import av
-    from av.filter import Graph
-
-    path = write_clip(tmp_path / "a.mp4", shown=range(60))
-    resampled = sample(path, 60, 25, target)
-    graph = Graph()
-    shown = []
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        source = graph.add_buffer(template=stream)
-        graph.link_nodes(source, graph.add("fps", str(target)), graph.add("buffersink")).configure()
-        for frame in [*container.decode(stream), None]:
-            graph.push(frame)
-            while True:
-                try:
-                    shown.append(number_of(graph.pull().to_ndarray(format="rgb24")))
-                except (av.BlockingIOError, av.EOFError):
-                    break
-    ours = resampled.native_places(np.arange(resampled.frames())).tolist()
-    assert abs(len(ours) - len(shown)) <= 1
-    both = min(len(ours), len(shown)) - 1
-    assert ours[:both] == shown[:both]
-    assert resampled.fps() == target
-
-
 def test_the_short_side_is_resized_when_it_is_read(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4")
-    resized = sample(path, 60, 25, None, short_side=128)
+    resized = VideoSample("v", (0,), path, "pyav", 60, 25, (96, 64), short_side=128)
     assert resized.size_wh() == (192, 128)
     frames = resized.read(np.array([7, 9]))
     assert frames.shape == (2, 128, 192, 3)
@@ -185,7 +161,9 @@ def test_files_are_written_anew_and_then_win(small: Path) -> None:
     assert (again.broken, again.short) == ({}, {})
     assert again.decoders == {"decord": 8}
     dataset = open_dataset(spec, small / "data")
-    samples = [dataset.split(role).sample(i) for role in dataset.info.counts for i in range(len(dataset.split(role)))]
+    samples = [
+        dataset.split(role).sample(i) for role in dataset.info.counts for i in range(len(dataset.split(role)))
+    ]
     anew = {s.video_id: s for s in samples if s.path.is_relative_to(small / "anew")}
     assert anew[second.stem[:11]].frames() == 40
     for one in anew.values():
@@ -193,6 +171,33 @@ def test_files_are_written_anew_and_then_win(small: Path) -> None:
         assert numbers(one.read(places)) == places.tolist()
     with pytest.raises(UserError, match="lies in the root"):
         verify_dataset(kinetics(small), small / "data", workers=1, reencode_to=small / "copy" / "anew")
+
+
+def test_folders_of_frames_have_the_rate_that_the_profile_says(tmp_path: Path) -> None:
+    copy = fake_copies.something_v1(tmp_path / "copy", defects=False)
+    spec = parse_dataset({"name": "something_v1", "root": str(copy.root), "folder_fps": 12})
+    prepare(spec, tmp_path / "data", workers=1)
+    assert open_dataset(spec, tmp_path / "data").split("report").sample(0).fps() == 12
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_of_a_fake_copy(tmp_path: Path, workers: int) -> None:
+    """The way of a trial: training batches twice the same, every test video once, several labels kept."""
+    copy = fake_copies.activitynet(tmp_path / "copy")
+    spec = parse_dataset({"name": "activitynet_1_3", "root": str(copy.root), "held_out": 0.25})
+    prepare(spec, tmp_path / "data", workers=1)
+    dataset = open_dataset(spec, tmp_path / "data")
+    loading, rule = Loading(workers=workers), FrameRule(interval=2)
+    train = dataset.split("train")
+    assert train.multi_hot is not None
+    assert train.multi_hot.sum(1).max() == 2
+    made = [list(TrainBatches(train, 4, 2, rule, 48, 2, seed=3, loading=loading).epoch(1)) for _ in range(2)]
+    assert len(made[0]) == len(train) // 2 > 0
+    assert made[0][0].x_NUCTHW.shape == (2, 2, 3, 4, 48, 48)
+    assert all(np.array_equal(a.x_NUCTHW, b.x_NUCTHW) for a, b in zip(*made, strict=True))
+    report = TestBatches(dataset.split("report"), 4, 2, rule, 64, 3, 2, loading=loading)
+    seen = {int(video) for batch in report for video in batch.videos}
+    assert seen == set(range(len(dataset.split("report"))))
 
 
 def test_what_the_harness_makes_has_no_copy(tmp_path: Path) -> None:

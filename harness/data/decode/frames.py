@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def list_frames(folder: Path) -> list[str]:
         raise VideoError(folder, f"pictures of two patterns, {stems[0]}… and {stems[1]}…, in one folder")
     found.sort(key=lambda entry: entry[1])
     numbers = [number for _, number, _ in found]
-    for before, number in zip(numbers, numbers[1:], strict=False):
+    for before, number in pairwise(numbers):
         if number == before:
             raise VideoError(folder, f"picture {number} stands twice")
         if number != before + 1:

@@ -27,7 +27,7 @@ _SHOW_FRAME = (
 )
 
 
-class _TimesLie(Exception):
+class _TimesLieError(Exception):
     """Frames left the decoder in another order than their times say."""
 
 
@@ -36,6 +36,8 @@ class PyavReader:
 
     def __init__(self, path: Path | str, in_sequence: bool = False) -> None:
         self.path = Path(path)
+        self._position: int | None = None  # time of the frame that was decoded last
+        self._last: Any = None  # that frame
         self._open()
         pts, hidden, self._key_pts = self._index()
         first = self._first_frame()
@@ -57,7 +59,7 @@ class PyavReader:
         wanted = checked_places(self.path, indices, self.frames)
         try:
             return self._read(wanted, short_side)
-        except _TimesLie:
+        except _TimesLieError:
             self.in_sequence, self.frames = True, self._count()
             return self._read(checked_places(self.path, indices, self.frames), short_side)
 
@@ -150,35 +152,37 @@ class PyavReader:
 
     def _at(self, pts: int) -> Any | None:
         """The frame of exactly this time, or None where it does not come by from its key frame on."""
-        key = self._key_pts[max(0, bisect_right(self._key_pts, pts) - 2)] if self._key_pts else None
-        position = self._position
-        if position is None or position > pts or (key is not None and key > position):
-            try:
-                self._container.seek(min(pts, self._pts[0]) if key is None else key, stream=self._stream)
-            except (av.FFmpegError, OSError):
-                self._position = None
-                return None
-            self._frames = _decoded(self._container, self._stream)
-            self._position = None
-        elif self._last is not None and position == pts:
+        if self._position == pts:
             return self._last
+        if not self._approach(pts):
+            return None
         for frame in self._frames:
             if frame.pts is None or (self._position is not None and frame.pts <= self._position):
-                raise _TimesLie
+                raise _TimesLieError
             self._position, self._last = frame.pts, frame
-            if frame.pts > pts:
-                return None
-            if frame.pts == pts:
-                return frame
+            if frame.pts >= pts:
+                return frame if frame.pts == pts else None
         self._position = None
         return None
+
+    def _approach(self, pts: int) -> bool:
+        """Go on decoding where the wanted frame is near, else seek; False where the container cannot."""
+        key = self._key_pts[max(0, bisect_right(self._key_pts, pts) - 2)] if self._key_pts else self._pts[0]
+        if self._position is not None and key <= self._position < pts:
+            return True
+        self._position = None
+        try:
+            self._container.seek(key, stream=self._stream)
+        except (av.FFmpegError, OSError):
+            return False
+        self._frames = _decoded(self._container, self._stream)
+        return True
 
     def _from_start(self) -> Iterator[Any]:
         """All frames that can be decoded, in order, from a file that is opened anew (not all formats can rewind)."""
         self.close()
         self._open()
-        self._position: int | None = None
-        self._last: Any = None
+        self._position = self._last = None
         return _decoded(self._container, self._stream)
 
     def _picture(self, frame: Any, width: int, height: int) -> NDArray[np.uint8]:

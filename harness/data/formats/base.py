@@ -161,9 +161,9 @@ class Found:
                     below = min(rank, 1) if entry.name.startswith("replacement") else rank
                     self._walk(Path(entry.path), below, above | {here})
                 continue
-            stem, suffix = os.path.splitext(entry.name)
-            if suffix.lower() in SUFFIXES:
-                self._add(stem, Path(entry.path), SUFFIXES.index(suffix.lower()), rank)
+            path = Path(entry.path)
+            if path.suffix.lower() in SUFFIXES:
+                self._add(path.stem, path, SUFFIXES.index(path.suffix.lower()), rank)
 
     def _add(self, name: str, path: Path, kind: int, rank: int) -> bool:
         """Note a video under its wanted keys; False where nobody wants it."""

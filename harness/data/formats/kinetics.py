@@ -42,7 +42,7 @@ class _Clip:
     start: int
     label: str
 
-    def keys(self) -> tuple[str, str]:
+    def names(self) -> tuple[str, str]:
         """With its start, and the id alone."""
         return f"{self.youtube_id} {self.start}", self.youtube_id
 
@@ -79,11 +79,11 @@ def _official(spec: PublishedVideos) -> dict[str, list[_Clip]]:
 
 def _listed(spec: PublishedVideos, clips: dict[str, list[_Clip]], names: tuple[str, ...]) -> Iterator[Any]:
     """Every clip with the place where it was found; at the end, how many lie there twice."""
-    found = Found(spec, keys_of_name, (key for own in clips.values() for clip in own for key in clip.keys()))
+    found = Found(spec, keys_of_name, (key for own in clips.values() for clip in own for key in clip.names()))
     index = class_index(names)
     for split, own in clips.items():
         for clip in own:
-            yield Listed(clip.youtube_id, found.path(*clip.keys()), (index[clip.label],), split)
+            yield Listed(clip.youtube_id, found.path(*clip.names()), (index[clip.label],), split)
 
 
 @register_dataset("kinetics_400")

@@ -267,7 +267,7 @@ def long_clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("long")
     makers: list[Callable[[], Path]] = [
         lambda: write_clip(folder / "b.mp4", shown=range(300), options={"bf": "3", "g": "30"}),
-        lambda: write_clip(folder / "open.mkv", shown=range(300), options={"bf": "3", "g": "25", "x264-params": "open-gop=1"}),
+        lambda: write_clip(folder / "open.mkv", shown=range(300), options={"x264-params": "open-gop=1:keyint=25"}),
         lambda: write_clip(folder / "b.avi", "mpeg4", shown=range(300), b_frames=2, gop=40),
         lambda: write_clip(folder / "one.ts", shown=range(300), options={"g": "999", "sc_threshold": "0"}),
     ]  # fmt: skip

@@ -169,7 +169,12 @@ def test_something_v1(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(("text", "words"), [("1\n", r"train\.csv:1: no ';'"), ("1;Holdin something\n", r"train\.csv:1: unknown class 'Holdin something' \(did you mean 'Holding something'\?\)")])  # fmt: skip
+UNKNOWN = r"train\.csv:1: unknown class 'Holdin something' \(did you mean 'Holding something'\?\)"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("1\n", r"train\.csv:1: no ';'"), ("1;Holdin something\n", UNKNOWN)]
+)
 def test_something_v1_with_a_bad_line(tmp_path: Path, text: str, words: str) -> None:
     fake_copies.something_v1(tmp_path, train=1, val=1, defects=False)
     (tmp_path / "something-something-v1-train.csv").write_text(text)

@@ -192,7 +192,8 @@ def _alive(pid: int) -> bool:
 
 
 def entries() -> list[Entry]:
-    return [Entry(f"v{i}", f"p/{i}.mp4", 100 + i, 7, "ok", frames=10 + i, fps=25, decoder="pyav", decord="agrees") for i in range(3)]  # fmt: skip
+    blank = Entry("v", "p", 100, 7, "ok", fps=25, decoder="pyav", decord="agrees")
+    return [replace(blank, video_id=f"v{i}", path=f"p/{i}.mp4", frames=10 + i) for i in range(3)]
 
 
 def test_the_hash_knows_content_and_neither_order_nor_place() -> None:
