@@ -293,3 +293,11 @@ def assign_roles(spec: PublishedVideos, listing: Listing) -> list[tuple[Role, Li
         ("report" if v.split == "report" else "select" if v.video_id in chosen else "train", v)
         for v in listing.videos
     ]
+
+
+def pinned(spec: PublishedVideos, data_root: Path) -> PublishedVideos:
+    """The specification with the hash of the copy that was checked: what a trial declares, so that the copy is part
+    of its identity. Raises UserError where the copy was not checked, or is not the one that the profile names."""
+    from harness.data.registry import open_dataset
+
+    return spec.model_copy(update={"manifest": open_dataset(spec, data_root).info.manifest_hash})  # type: ignore[arg-type]

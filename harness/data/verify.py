@@ -58,7 +58,8 @@ def verify(
         manifest.note(entry)
         done += 1
         tell("verify", done, len(tasks))
-    manifest.save(task.name for task in tasks)
+    if open_tasks or not manifest.file.is_file():
+        manifest.save(task.name for task in tasks)
 
 
 def _known(entry: Entry | None, task: Task, options: Options) -> bool:

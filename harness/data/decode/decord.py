@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,12 @@ class DecordReader:
         self._reader_wh = (-1, -1)
         self.frames = len(self._reader)
         self.fps = float(self._reader.get_avg_fps())
+
+    @cached_property
+    def size_wh(self) -> tuple[int, int]:  # type: ignore[override]
+        """Learnt by decoding a frame, which a read at the file's own size need not pay for."""
         height, width, _ = self._frames([0]).shape[1:] if self.frames else (0, 0, 3)
-        self.size_wh = (width, height)
+        return width, height
 
     def read(self, indices: Places, short_side: int | None = None) -> NDArray[np.uint8]:
         """See `VideoReader.read`. (F, H, W, 3) uint8; FFmpeg's bicubic where it resizes."""

@@ -128,9 +128,16 @@ class PyavReader:
         return sum(1 for _ in self._from_start())
 
     def _first_frame(self) -> Any:
-        frame = next(self._from_start(), None)
+        """By rewinding, which spares an open; where that gives nothing, from a file opened anew."""
+        frame = None
+        if self._key_pts and self._approach(self._key_pts[0]):
+            frame = next(self._frames, None)
+        if frame is None:
+            self._frames = self._from_start()
+            frame = next(self._frames, None)
         if frame is None:
             raise VideoError(self.path, "no frame can be decoded")
+        self._position, self._last = frame.pts, frame
         return frame
 
     def _find(self, places: Sequence[int]) -> Iterator[tuple[int, Any]]:
