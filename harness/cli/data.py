@@ -36,17 +36,14 @@ def prepare(profile: ProfileName = DEFAULT_PROFILE, data: Data = None) -> None:
 @app.command()
 def info(profile: ProfileName = DEFAULT_PROFILE, data: Data = None, json: Json = False) -> None:
     """Say what the profile's dataset is, where it lies, and what an order-blind method can reach."""
-    from harness.data import ScriptedDigits, data_root, dataset_spec, open_dataset
+    from harness.data import data_root, dataset_spec, open_dataset
 
     spec = dataset_spec(load_profile(profile).dataset)
-    if not isinstance(spec, ScriptedDigits):
-        raise UserError(
-            f"dataset {spec.name!r} of profile {profile!r} can be planned and costed, but not read yet"
-        )
     facts = open_dataset(spec, data or data_root()).info.model_dump(mode="json")
     if json:
         print_json(facts)
         return
+    facts["excluded"] = {role: f"{len(own)} videos" for role, own in facts["excluded"].items()}
     for key, value in facts.items():
         long = isinstance(value, list) and len(value) > 6
         print(f"{key:<20} {', '.join(value[:6])} … ({len(value)})" if long else f"{key:<20} {value}")

@@ -112,10 +112,11 @@ def _source(spec: PublishedVideos) -> PublishedSource:
 
 
 def _report(spec: PublishedVideos, listing: Listing, manifest: Manifest) -> CopyReport:
-    from harness.data.published import PublishedDataset, assign_roles, name_of
+    from harness.data.published import PublishedDataset, assign_roles, namer
 
+    name_of = namer(spec)
     entries: _Entries = {
-        (v.split, v.video_id): manifest.entries.get(name_of(spec, v.path)) if v.path else None
+        (v.split, v.video_id): manifest.entries.get(name_of(v.path)) if v.path else None
         for v in listing.videos
     }
     checked = all(entries[v.split, v.video_id] is not None for v in listing.videos if v.path)
@@ -124,7 +125,11 @@ def _report(spec: PublishedVideos, listing: Listing, manifest: Manifest) -> Copy
         if checked
         else None
     )
-    known = {f"{split}/{video}": entry for (split, video), entry in entries.items() if entry is not None}
+    known = {
+        f"{listing.published[split]}/{video}": entry
+        for (split, video), entry in entries.items()
+        if entry is not None
+    }
     decoders = [entry.decoder_for(spec.decoder) for entry in known.values() if entry.status != "broken"]
     roles = [role for role, _ in assign_roles(spec, listing)]
     return CopyReport(
@@ -134,7 +139,7 @@ def _report(spec: PublishedVideos, listing: Listing, manifest: Manifest) -> Copy
         classes=tuple(_class_counts(listing)),
         official_classes=listing.official_classes,
         roles={str(role): info.counts[role] if info else roles.count(role) for role in dict.fromkeys(roles)},
-        missing=tuple(f"{v.split}/{v.video_id}" for v in listing.missing()),
+        missing=tuple(f"{listing.published[v.split]}/{v.video_id}" for v in listing.missing()),
         broken={name: entry.reason for name, entry in known.items() if entry.status == "broken"},
         short={name: entry.reason for name, entry in known.items() if entry.status == "short"},
         decoders={name: decoders.count(name) for name in sorted(set(decoders))},

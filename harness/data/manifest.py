@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +80,14 @@ class Manifest:
         self.entries[entry.path] = entry
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(entry)) + "\n")
+            file.write(json.dumps(vars(entry)) + "\n")
 
     def save(self, paths: Iterable[str]) -> None:
         """Write the entries of these paths, sorted, under the final name; the journal is then done with."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = [asdict(self.entries[path]) for path in sorted(paths)]
+        rows = [vars(self.entries[path]) for path in sorted(paths)]
         columns = {f.name: [row[f.name] for row in rows] for f in fields(Entry)}
         self.directory.mkdir(parents=True, exist_ok=True)
         temporary = self.file.with_name(f".{self.file.name}.{secrets.token_hex(4)}")

@@ -102,15 +102,15 @@ def reencode_all(
     from multiprocessing import get_context
 
     from harness.data.formats.base import need_root
-    from harness.data.published import name_of
+    from harness.data.published import namer
 
     if folder.resolve().is_relative_to(need_root(spec).resolve()):
         raise UserError(
             f"{folder} lies in the root {need_root(spec)}: both would be found; name a folder outside it"
         )
-    work = []
+    work, name_of = [], namer(spec)
     for video in listing.videos:
-        entry = manifest.entries.get(name_of(spec, video.path)) if video.path else None
+        entry = manifest.entries.get(name_of(video.path)) if video.path else None
         if video.path and entry and worth_it(entry):
             target = folder / Path(entry.path.removeprefix("copies:")).with_suffix(".mp4")
             if not target.exists():

@@ -15,6 +15,8 @@ from harness.experiment.datasets_published import PublishedVideos
 SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".3gp")
 """Of video files; where a video lies there twice, the earlier suffix wins."""
 
+_KINDS = {suffix: kind for kind, suffix in enumerate(SUFFIXES)}
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -134,15 +136,14 @@ class Found:
     def __init__(self, spec: PublishedVideos, keys: Key, wanted: Iterable[str]) -> None:
         self.root = need_root(spec)
         self._keys, self._wanted = keys, set(wanted)
-        self._best: dict[str, tuple[tuple[int, int, int, str], Path]] = {}
-        self.twice: set[str] = set()
+        self._best: dict[str, tuple[int, int, int, str]] = {}
         if spec.copies is not None and spec.copies.is_dir():
             self._walk(spec.copies, 0, set())
         self._walk(self.root, 2, set())
 
     def path(self, *keys: str) -> Path | None:
         """Where the video lies under the first of these keys that is known, or None."""
-        return next((self._best[key][1] for key in keys if key in self._best), None)
+        return next((Path(self._best[key][-1]) for key in keys if key in self._best), None)
 
     def _walk(self, folder: Path, rank: int, above: set[tuple[int, int]]) -> None:
         try:
@@ -157,24 +158,18 @@ class Found:
             if entry.name.startswith("."):  # `._NAME.mp4` is a Mac's litter
                 continue
             if entry.is_dir():
-                if not self._add(entry.name, Path(entry.path), len(SUFFIXES), rank):
+                if not self._add(entry.name, entry.path, len(SUFFIXES), rank):
                     below = min(rank, 1) if entry.name.startswith("replacement") else rank
                     self._walk(Path(entry.path), below, above | {here})
                 continue
-            path = Path(entry.path)
-            if path.suffix.lower() in SUFFIXES:
-                self._add(path.stem, path, SUFFIXES.index(path.suffix.lower()), rank)
+            stem, dot, suffix = entry.name.rpartition(".")
+            if stem and (kind := _KINDS.get(dot + suffix.lower())) is not None:
+                self._add(stem, entry.path, kind, rank)
 
-    def _add(self, name: str, path: Path, kind: int, rank: int) -> bool:
+    def _add(self, name: str, path: str, kind: int, rank: int) -> bool:
         """Note a video under its wanted keys; False where nobody wants it."""
-        hit = False
-        for key in self._keys(name):
-            if key not in self._wanted:
-                continue
-            hit = True
-            order = (rank, kind, len(path.parts), str(path))
-            if key in self._best:
-                self.twice.add(key)
-            if key not in self._best or order < self._best[key][0]:
-                self._best[key] = order, path
-        return hit
+        wanted = [key for key in self._keys(name) if key in self._wanted]
+        order = (rank, kind, path.count(os.sep), path)
+        for key in wanted:
+            self._best[key] = min(order, self._best.get(key, order))
+        return bool(wanted)
