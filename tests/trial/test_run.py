@@ -244,7 +244,7 @@ def test_a_gpu_that_is_not_there(data_root: Path) -> None:
 
 
 def test_a_published_dataset_cannot_be_read_yet(data_root: Path) -> None:
-    with pytest.raises(TrialFailed, match="the videos of 'kinetics_400' cannot be read yet"):
+    with pytest.raises(UserError, match="the videos of 'kinetics_400' cannot be read yet"):
         run_trial(tiny_trial(dataset={"name": "kinetics_400"}), data_root=data_root)
 
 
