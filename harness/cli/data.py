@@ -38,8 +38,9 @@ def info(profile: ProfileName = DEFAULT_PROFILE, data: Data = None, json: Json =
     """Say what the profile's dataset is, where it lies, and what an order-blind method can reach."""
     from harness.data import data_root, dataset_spec, open_dataset
 
-    spec = dataset_spec(load_profile(profile).dataset)
-    facts = open_dataset(spec, data or data_root()).info.model_dump(mode="json")
+    dataset = open_dataset(dataset_spec(load_profile(profile).dataset), data or data_root())
+    facts = dataset.info.model_dump(mode="json")
+    facts |= facts.pop("facts")
     if json:
         print_json(facts)
         return
