@@ -1,6 +1,6 @@
 """Whether memory stays flat: a video file read thousands of times, each time opened and closed as a `Sample` does.
 
-    PYTHONPATH=. python benchmarks/bench_memory.py FILE [--reads 10000]
+PYTHONPATH=. python benchmarks/bench_memory.py FILE [--reads 10000]
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ def main() -> None:
         reader.read(range(i % 7, reader.frames, 40))
         reader.close()
         if i % max(1, options.reads // 10) == 0:
-            print(f"{i:>8} reads: peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", flush=True)
+            print(
+                f"{i:>8} reads: peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

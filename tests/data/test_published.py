@@ -12,7 +12,7 @@ import pytest
 from harness.base.errors import UserError
 from harness.data import Loading, TestBatches, TrainBatches
 from harness.data.copy_report import describe_dataset, verify_dataset
-from harness.data.published import VideoSample
+from harness.data.published import VideoSample, pinned
 from harness.data.registry import is_ready, open_dataset, prepare
 from harness.experiment.datasets import parse_dataset
 from harness.experiment.sampling import FrameRule
@@ -203,3 +203,9 @@ def test_batches_of_a_fake_copy(tmp_path: Path, workers: int) -> None:
 def test_what_the_harness_makes_has_no_copy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="made by the harness"):
         describe_dataset(parse_dataset({"name": "scripted_digits"}), tmp_path)
+
+
+def test_a_pinned_specification_carries_the_copy_into_the_identity(small: Path) -> None:
+    spec = kinetics(small)
+    info = prepare(spec, small / "data", workers=1)
+    assert pinned(spec, small / "data").model_dump()["manifest"] == info.manifest_hash
