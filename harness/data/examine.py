@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.data.decode import VideoError, VideoReader, open_video
 from harness.data.decode.pyav import PyavReader, decode_all
-from harness.data.manifest import AGREES, BROKEN, OK, SHORT, Entry, stamp, with_decord
+from harness.data.manifest import AGREES, BROKEN, OK, SHORT, Entry, stamp
 
 WHOLE_FRAMES = 1000  # longer videos are decoded at PLACES places; a 10-s clip at 60 fps is decoded whole
 PLACES = 12
@@ -37,7 +37,7 @@ def examine(video_id: str, path: Path, name: str, try_decord: bool, every_frame:
         return
     yield entry
     if try_decord and entry.status != BROKEN and entry.decoder != "frames":
-        yield with_decord(entry, _decord_verdict(entry, path))
+        yield replace(entry, decord=_decord_verdict(entry, path))
 
 
 def spread(frames: int, places: int) -> list[int]:

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +139,3 @@ def stamp(path: Path) -> tuple[int, int]:
     except OSError:
         return -1, 0
     return status.st_size, status.st_mtime_ns
-
-
-def with_decord(entry: Entry, verdict: str) -> Entry:
-    """The entry with what was found out about decord."""
-    return replace(entry, decord=verdict)

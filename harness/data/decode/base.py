@@ -34,10 +34,17 @@ class VideoReader(Protocol):
     rotation: counter-clockwise degrees that make the stored picture upright; already applied to what is read.
     """
 
-    frames: int
-    fps: float
-    size_wh: tuple[int, int]
-    rotation: int
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def fps(self) -> float: ...
+
+    @property
+    def size_wh(self) -> tuple[int, int]: ...
+
+    @property
+    def rotation(self) -> int: ...
 
     def read(self, indices: Places, short_side: int | None = None) -> NDArray[np.uint8]:
         """The frames at these places (any order, repeats allowed), RGB, (F, H, W, 3).

@@ -29,7 +29,7 @@ class DecordReader:
         self.fps = float(self._reader.get_avg_fps())
 
     @cached_property
-    def size_wh(self) -> tuple[int, int]:  # type: ignore[override]
+    def size_wh(self) -> tuple[int, int]:
         """Learnt by decoding a frame, which a read at the file's own size need not pay for."""
         height, width, _ = self._frames([0]).shape[1:] if self.frames else (0, 0, 3)
         return width, height

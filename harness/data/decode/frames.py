@@ -6,11 +6,15 @@ import os
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.decode.base import Places, VideoError, checked_places, one_line, resized_wh
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _PICTURE = re.compile(r"^(?P<stem>.*?)(?P<number>\d+)\.(?:jpe?g|png|webp)$", re.IGNORECASE)
 _NOT_A_FRAME = re.compile(r"^(?:\.|flow[_-]|thumbs\.db$|\d+-[xy]_)", re.IGNORECASE)
@@ -40,7 +44,7 @@ class FrameFolderReader:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _open(self, place: int):  # type: ignore[no-untyped-def]  # PIL is loaded by those who need it
+    def _open(self, place: int) -> Image.Image:
         from PIL import Image
 
         path = self.path / self._pictures[place]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,8 @@ from numpy.typing import NDArray
 
 from harness.data.decode.base import Places, VideoError, checked_places, one_line, resized_wh
 
-_SHOW_FRAME = (
-    0x10  # VP8, RFC 6386 section 9.1: an alternate reference is a packet of its own that is never shown
-)
+# VP8, RFC 6386 section 9.1: an alternate reference is a packet of its own that is never shown.
+_SHOW_FRAME = 0x10
 
 
 class _TimesLieError(Exception):
@@ -39,7 +39,7 @@ class PyavReader:
         self._position: int | None = None  # time of the frame that was decoded last
         self._last: Any = None  # that frame
         self._open()
-        pts, hidden, self._key_pts = self._index()
+        pts, self._hidden, self._key_pts = self._index()
         first = self._first_frame()
         self.codec: str = self._stream.codec_context.name
         self.container: str = self._container.format.name  # as FFmpeg calls it: "matroska,webm"
@@ -50,18 +50,28 @@ class PyavReader:
         delay = bool(getattr(self._stream.codec_context, "has_b_frames", False))
         self.in_sequence = in_sequence or not _times_hold(pts, first.pts, delay)
         self._pts: list[int] = [] if self.in_sequence else sorted(p for p in pts if p is not None)
-        self.frames = self._count() if self.in_sequence else len(self._pts)
-        self.announced = max(self.frames, self._stream.frames - hidden)
-        """Frames by the header, where it says more than the packets that are there: the file was cut off."""
+
+    @cached_property
+    def frames(self) -> int:
+        """By the index; where it is not to be trusted all frames are decoded to count them, once and when asked."""
+        return sum(1 for _ in self._from_start()) if self.in_sequence else len(self._pts)
+
+    @property
+    def announced(self) -> int:
+        """Frames by the header, where it says more than there are: the file was cut off."""
+        return max(self.frames, self._stream.frames - self._hidden)
 
     def read(self, indices: Places, short_side: int | None = None) -> NDArray[np.uint8]:
         """See `VideoReader.read`. (F, H, W, 3) uint8."""
-        wanted = checked_places(self.path, indices, self.frames)
+        wanted = [int(i) for i in indices]
+        if not self.in_sequence or min(wanted, default=0) < 0:
+            checked_places(self.path, wanted, self.frames)
         try:
             return self._read(wanted, short_side)
         except _TimesLieError:
-            self.in_sequence, self.frames = True, self._count()
-            return self._read(checked_places(self.path, indices, self.frames), short_side)
+            self.in_sequence = True
+            self.__dict__.pop("frames")
+            return self._read(wanted, short_side)
 
     def _read(self, wanted: Sequence[int], short_side: int | None) -> NDArray[np.uint8]:
         width, height = resized_wh(self.size_wh, short_side)
@@ -72,6 +82,7 @@ class PyavReader:
         for place, frame in self._find(sorted(slots)):
             frames_FHW3[slots.pop(place)] = self._picture(frame, width, height)
         if slots:
+            checked_places(self.path, wanted, self.frames)
             raise VideoError(self.path, f"frame {min(slots)} of {self.frames} cannot be decoded")
         return frames_FHW3
 
@@ -123,9 +134,6 @@ class PyavReader:
                 raise VideoError(self.path, one_line(error)) from None
             # A file that was cut off: what comes before the cut is indexed.
         return shown, not_shown, sorted(keys)
-
-    def _count(self) -> int:
-        return sum(1 for _ in self._from_start())
 
     def _first_frame(self) -> Any:
         """By rewinding, which spares an open; where that gives nothing, from a file opened anew."""
