@@ -117,13 +117,14 @@ def _decord_verdict(entry: Entry, path: Path) -> str:
 def _compared(reference: VideoReader, forwards: VideoReader, backwards: VideoReader) -> str:
     """Frames of one reader in order, of another from the end, so that it must seek: each must be the reference's
     frame of that place, and no nearer to a neighbour."""
+    last = reference.frames - 1
     places = spread(reference.frames, PLACES)
-    in_order, from_the_end = forwards.read(places), backwards.read(places[::-1])[::-1]
-    for i, place in enumerate(places):
-        near = sorted({max(0, place - 1), place, min(reference.frames - 1, place + 1)})
-        ours = dict(zip(near, reference.read(near), strict=True))
-        for frame in (in_order[i], from_the_end[i]):
-            distance = {n: float(np.abs(frame.astype(np.int16) - own).mean()) for n, own in ours.items()}
+    near = {place: sorted({max(0, place - 1), place, min(last, place + 1)}) for place in places}
+    looked_at = sorted({n for own in near.values() for n in own})
+    ours = dict(zip(looked_at, reference.read(looked_at), strict=True))
+    for theirs in (forwards.read(places), backwards.read(places[::-1])[::-1]):
+        for place, frame in zip(places, theirs, strict=True):
+            distance = {n: float(np.abs(frame.astype(np.int16) - ours[n]).mean()) for n in near[place]}
             if distance[place] > min(_LEVELS, *distance.values()):
                 return f"another frame at {place}"
     return AGREES

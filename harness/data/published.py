@@ -5,10 +5,11 @@ A format's file subclasses `PublishedSource` and gives the listing; all else is 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,16 +29,22 @@ class PublishedSource:
     """See `harness.data.dataset.Source`. A format gives `listing` and, where they are published, `sizes`."""
 
     sizes: Sizes | None = None
+    """As published: `train` whole, `report`."""
 
     def listing(self, spec: Any) -> Listing:
         """The videos that the annotation files list, and where they were found. Raises UserError."""
         raise NotImplementedError
 
     def describe(self, spec: Any) -> Sizes | None:
-        return self.sizes
+        if self.sizes is None or not spec.held_out:
+            return self.sizes
+        train = self.sizes.videos["train"]
+        select = round(train * spec.held_out)
+        return replace(self.sizes, videos=self.sizes.videos | {"train": train - select, "select": select})
 
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - one source a name, for the life of the process
     def class_names(self, spec: Any) -> tuple[str, ...]:
-        """Known from the user's annotation files alone: empty where no root says where they are."""
+        """Known from the user's annotation files alone: empty where no root says where they are. Read once."""
         try:
             return self.listing(spec).class_names
         except UserError:

@@ -13,7 +13,7 @@ from harness.base.errors import UserError
 from harness.data import Loading, TestBatches, TrainBatches
 from harness.data.copy_report import describe_dataset, verify_dataset
 from harness.data.published import VideoSample, pinned
-from harness.data.registry import is_ready, open_dataset, prepare
+from harness.data.registry import class_names, describe, is_ready, open_dataset, prepare
 from harness.experiment.datasets import parse_dataset
 from harness.experiment.sampling import FrameRule
 from tests.data import fake_copies
@@ -203,6 +203,16 @@ def test_batches_of_a_fake_copy(tmp_path: Path, workers: int) -> None:
 def test_what_the_harness_makes_has_no_copy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="made by the harness"):
         describe_dataset(parse_dataset({"name": "scripted_digits"}), tmp_path)
+
+
+def test_sizes_are_known_without_a_copy() -> None:
+    sizes = describe(parse_dataset({"name": "something_v1", "held_out": 0.1}))
+    assert sizes is not None
+    assert sizes.videos == {"train": 77_415, "select": 8_602, "report": 11_522}
+    whole = describe(parse_dataset({"name": "kinetics_400", "held_out": 0}))
+    assert whole is not None
+    assert whole.videos == {"train": 246_534, "report": 19_906}
+    assert class_names(parse_dataset({"name": "kinetics_400"})) == ()
 
 
 def test_a_pinned_specification_carries_the_copy_into_the_identity(small: Path) -> None:

@@ -25,7 +25,7 @@ _SPLITS = {"training": "train", "validation": "report"}
 class ActivityNetSource(PublishedSource):
     """See `harness.data.dataset.Source`."""
 
-    sizes = Sizes({"train": 9_523, "select": 501, "report": 4_926}, 200, 3_500, 30, (427, 240))
+    sizes = Sizes({"train": 10_024, "report": 4_926}, 200, 3_500, 30, (427, 240))
 
     def listing(self, spec: ActivityNet13) -> Listing:
         path = find_annotation(spec, _FILES)

@@ -90,7 +90,7 @@ def _listed(spec: PublishedVideos, clips: dict[str, list[_Clip]], names: tuple[s
 class Kinetics400Source(PublishedSource):
     """See `harness.data.dataset.Source`."""
 
-    sizes = Sizes({"train": 234_207, "select": 12_327, "report": 19_906}, 400, 300, 30, (340, 256))
+    sizes = Sizes({"train": 246_534, "report": 19_906}, 400, 300, 30, (340, 256))
 
     def listing(self, spec: Kinetics400) -> Listing:
         clips = _official(spec)
@@ -108,7 +108,7 @@ class Kinetics400Source(PublishedSource):
 class MiniKinetics200Source(PublishedSource):
     """See `harness.data.dataset.Source`. The lists hold ids alone: labels come from the Kinetics csv files."""
 
-    sizes = Sizes({"train": 76_000, "select": 4_000, "report": 5_000}, 200, 300, 30, (340, 256))
+    sizes = Sizes({"train": 80_000, "report": 5_000}, 200, 300, 30, (340, 256))
 
     def listing(self, spec: MiniKinetics200) -> Listing:
         lists = {

@@ -30,7 +30,7 @@ _Rows = dict[str, list[tuple[str, str, str]]]
 class SomethingV1Source(PublishedSource):
     """See `harness.data.dataset.Source`."""
 
-    sizes = Sizes({"train": 81_716, "select": 4_301, "report": 11_522}, 174, 45, 12, (176, 100))
+    sizes = Sizes({"train": 86_017, "report": 11_522}, 174, 45, 12, (176, 100))
 
     def listing(self, spec: SomethingV1) -> Listing:
         stem = "something-something-v1-"
@@ -49,7 +49,7 @@ class SomethingV1Source(PublishedSource):
 class SomethingV2Source(PublishedSource):
     """See `harness.data.dataset.Source`."""
 
-    sizes = Sizes({"train": 160_467, "select": 8_446, "report": 24_777}, 174, 45, 12, (427, 240))
+    sizes = Sizes({"train": 168_913, "report": 24_777}, 174, 45, 12, (427, 240))
 
     def listing(self, spec: SomethingV2) -> Listing:
         stem = "something-something-v2-"
