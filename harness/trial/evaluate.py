@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.data import CroppedBatch
 from harness.experiment.spec import Numerics, TestProtocol
 from harness.trial.fit import InputTransform, autocast
 
@@ -42,7 +43,7 @@ def group_scores(
 
 def video_scores(
     model: nn.Module,
-    batches: Iterable[tuple[Tensor, np.ndarray, int]],
+    batches: Iterable[CroppedBatch],
     groups: Sequence[tuple[int, ...]],
     protocol: TestProtocol,
     *,
@@ -58,13 +59,14 @@ def video_scores(
     model.eval()
     total: Tensor | None = None
     softmax = protocol.grouping == "combinations"
-    for x_NUCTHW, indices, _crop in batches:
-        scores = group_scores(model, x_NUCTHW, groups, transform, numerics)
-        if softmax:
-            scores = F.softmax(scores, dim=-1).mean(1, keepdim=True)
-        if total is None:
-            total = torch.zeros(videos, scores.shape[1], scores.shape[2], dtype=torch.float64)
-        total[torch.as_tensor(indices)] += scores.double() / protocol.crops
+    for batch in batches:
+        for x_NUCTHW in batch.crops:
+            scores = group_scores(model, x_NUCTHW, groups, transform, numerics)
+            if softmax:
+                scores = F.softmax(scores, dim=-1).mean(1, keepdim=True)
+            if total is None:
+                total = torch.zeros(videos, scores.shape[1], scores.shape[2], dtype=torch.float64)
+            total[torch.as_tensor(batch.videos)] += scores.double() / protocol.crops
     assert total is not None, "a split without videos cannot be prepared"
     mean = torch.log(total.clamp_min(1e-9)) if softmax else total
     return quantize(mean.numpy())

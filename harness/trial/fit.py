@@ -28,7 +28,7 @@ class Batches(Protocol):
 
     def __len__(self) -> int: ...
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Any]]: ...
+    def epoch(self, epoch: int) -> Iterator[tuple[Any, ...]]: ...
 
 
 def learning_rate(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
@@ -116,7 +116,7 @@ class Fit:
         self.model.train()
         sums = torch.zeros(3, dtype=torch.float64, device=self.transform.device)  # loss·videos, right, videos
         rate = 0.0
-        for step, (x_NUCTHW, labels, _) in enumerate(
+        for step, (x_NUCTHW, labels, *_) in enumerate(
             self.batches.epoch(epoch), start=epoch * len(self.batches)
         ):
             rate = learning_rate(step, len(self.batches), self.recipe)

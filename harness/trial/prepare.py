@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.base.errors import UserError
-from harness.data import PublishedDataset, dataset_spec, prepare
+from harness.data import dataset_spec, prepare
 from harness.experiment.identity import canonical_json
 from harness.experiment.spec import Trial
 from harness.trial.pretrain import weights_path
@@ -23,11 +22,6 @@ Progress = Callable[[str, int, int], None]
 def prepare_datasets(specs: Iterable[dict[str, Any]], root: Path, progress: Progress) -> None:
     """Make every dataset that is not there. Raises UserError for one whose videos cannot be read yet."""
     for spec in map(dataset_spec, specs):
-        if isinstance(spec, PublishedDataset):
-            raise UserError(
-                f"the videos of {spec.name!r} cannot be read yet, so nothing runs; "
-                "`harness cost` counts its networks, and --profile embedded trains"
-            )
         prepare(spec, root, progress=lambda stage, done, total: progress(f"dataset: {stage}", done, total))
 
 

@@ -20,7 +20,9 @@ import torch
 
 from harness import data
 from harness.base.errors import UserError
+from harness.experiment.augment import Augment
 from harness.experiment.identity import trial_id
+from harness.experiment.sampling import FrameRule
 from harness.experiment.spec import TestProtocol, Trial
 from harness.models import VideoModel
 from harness.models.cost import CONVENTION, latency_and_memory, model_cost
@@ -45,15 +47,15 @@ class _Bench:
     model: VideoModel
     transform: InputTransform
 
-    def scores(self, split: str, protocol: TestProtocol) -> np.ndarray:
-        """(V, G, K) scores of a split's videos under a protocol."""
-        trial, videos = self.trial, self.dataset.split(split)
+    def scores(self, role: data.Role, protocol: TestProtocol) -> np.ndarray:
+        """(V, G, K) scores of a role's videos under a protocol."""
+        trial, videos = self.trial, self.dataset.split(role)
         groups = data.snippet_groups(protocol.U, trial.train.U, protocol.grouping)
         batches = data.TestBatches(
             videos,
             trial.train.T,
             protocol.U,
-            trial.interval,
+            FrameRule(interval=trial.interval),
             trial.crop_px,
             protocol.crops,
             TEST_BATCH_VIDEOS,
@@ -70,8 +72,8 @@ class _Bench:
 
     def validate(self) -> float:
         """Top-1 on val by one view (U snippets, centre crop): the curve, and what recipes are chosen by."""
-        scores_VGK = self.scores("val", TestProtocol(U=self.trial.train.U, crops=1, grouping="all"))
-        return top_k_accuracy(scores_VGK.mean(1), self.dataset.split("val").labels, 1)
+        scores_VGK = self.scores("select", TestProtocol(U=self.trial.train.U, crops=1, grouping="all"))
+        return top_k_accuracy(scores_VGK.mean(1), self.dataset.split("select").labels, 1)
 
 
 def _bench(trial: Trial, data_root: Path) -> _Bench:
@@ -81,10 +83,7 @@ def _bench(trial: Trial, data_root: Path) -> _Bench:
         raise TrialFailed(
             "the profile asks for a GPU (numerics.device: cuda), and torch sees none on this machine"
         )
-    spec = data.dataset_spec(trial.dataset)
-    if isinstance(spec, data.PublishedDataset):
-        raise TrialFailed(f"the videos of {spec.name!r} cannot be read yet")
-    dataset = data.open_dataset(spec, data_root)
+    dataset = data.open_dataset(data.dataset_spec(trial.dataset), data_root)
     seed_everything(trial.seed, "init")
     model = build_model(trial, dataset.info.num_classes)
     if trial.pretraining is not None:
@@ -120,11 +119,11 @@ def _fit(bench: _Bench, checkpoint_dir: Path | None, report: Report | None) -> F
         bench.dataset.split("train"),
         trial.train.T,
         trial.train.U,
-        trial.interval,
+        FrameRule(interval=trial.interval),
         trial.crop_px,
         trial.recipe.batch_videos,
         seed_for(trial.seed, "data"),
-        horizontal_flip=trial.recipe.horizontal_flip,
+        Augment(flip=trial.recipe.horizontal_flip),
     )
     seed_everything(trial.seed, "train")
     fit = Fit(
@@ -182,17 +181,16 @@ def run_trial(
     curve = fit.history
     if report is not None:
         report({"state": "test", "epoch": len(curve), "epochs": len(curve), "seconds_left": 0.0})
-    split = bench.dataset.split("test")
-    scores_VGK = bench.scores("test", trial.test)
+    split = bench.dataset.split("report")
+    scores_VGK = bench.scores("report", trial.test)
     if not np.isfinite(scores_VGK).all():
         raise TrialFailed("diverged: a test score is not a number")
-    factors = data.factor_accuracies(scores_VGK.mean(1), split.table, bench.dataset.class_table)
     return Record(
         trial=trial,
         status="done",
         metrics={
             **score_metrics(scores_VGK, split.labels),
-            **{f"factor_{name}": value for name, value in factors.items()},
+            **bench.dataset.facet_metrics(scores_VGK.mean(1), "report"),
             "val_top1": curve[-1]["val_top1"],
         },
         curve=pd.DataFrame(curve),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor, nn
 
-from harness.data import snippet_groups
+from harness.data import CroppedBatch, snippet_groups
 from harness.experiment.spec import Numerics, TestProtocol
 from harness.results.predictions import predictions_frame, scores_from_predictions
 from harness.trial.evaluate import (
@@ -61,12 +61,12 @@ def _crops(crops: int) -> Tensor:
     return torch.randint(0, 256, (crops, V, U, 3, T, SIDE, SIDE), generator=generator).to(torch.uint8)
 
 
-def _batches(protocol: TestProtocol, size: int) -> Iterator[tuple[Tensor, np.ndarray, int]]:
-    views = _crops(protocol.crops)
+def _batches(protocol: TestProtocol, size: int) -> Iterator[CroppedBatch]:
+    views, none = _crops(protocol.crops), (None,) * protocol.crops
     for first in range(0, V, size):
-        for crop in range(protocol.crops):
-            indices = np.arange(first, min(first + size, V))
-            yield views[crop, indices], indices, crop
+        videos = np.arange(first, min(first + size, V))
+        crops = tuple(views[:, first : first + size])
+        yield CroppedBatch(crops, videos, (False,) * protocol.crops, none)
 
 
 def _scores(model: Ordered, protocol: TestProtocol, size: int = 2) -> np.ndarray:

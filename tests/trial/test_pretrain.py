@@ -197,7 +197,7 @@ def test_preparation_refuses_what_cannot_be_read(tmp_path: Path) -> None:
 
 def test_the_dataset_of_the_start_is_made_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparation, "prepare", functools.partial(prepare, workers=1))
-    other = SPEC.model_copy(update={"seed": 9, "scripts": ("RR", "LL"), "actors": (1, 2, 3)})
+    other = SPEC.model_copy(update={"seed": 9, "scripts": ("RR", "UU"), "actors": (1, 2, 3)})
     start = pretraining().model_copy(update={"dataset": other.model_dump(mode="json")})
     told: list[str] = []
     prepare_trials([tiny_trial(pretraining=start)], tmp_path, lambda stage, *_: told.append(stage))
