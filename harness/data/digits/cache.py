@@ -25,8 +25,8 @@ from typing import Any
 
 import pandas as pd
 
-from harness.base.locks import locked
 from harness.base.errors import UserError
+from harness.base.locks import locked
 from harness.data.dataset import DatasetInfo, Progress
 from harness.data.digits.make import build, sha256
 from harness.data.digits.script import FAMILIES, SPLIT_OF, chance, classes, label_swaps, order_blind_ceiling
