@@ -76,7 +76,10 @@ def print_false_alarms(
 
 
 def plain_rate(draw: Callable[[np.random.Generator], tuple[Bools, Bools]], repeats: int) -> Rate:
-    """False alarms of 1.96 errors of a plain two-level bootstrap (seeds' spread too small by (S - 1) / S, and no Student's t)."""
+    """False alarms of 1.96 errors of a plain two-level bootstrap.
+
+    The seeds' spread is too small by (S - 1) / S there, and there is no Student's t.
+    """
     rng, count = np.random.default_rng(1), 0
     for _ in range(repeats):
         new_SV, base_SV = draw(rng)

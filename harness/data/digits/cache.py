@@ -25,7 +25,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.base.errors import UserError
+from harness.base.errors import StorageError, UserError
 from harness.base.locks import locked
 from harness.data.dataset import DatasetInfo, Progress
 from harness.data.digits.make import build, sha256
