@@ -2,7 +2,7 @@
 
 An experiment (one table of the paper, or a user's own) lists rows; a profile says on which dataset, at which
 scale and by which recipe they run. A row × a seed × a profile is a `Trial`. Names are the field's: T frames a
-snippet, U snippets a video, `interval` frames apart (method.md, "Vocabulary").
+snippet, U snippets a video, `interval` frames apart (docs/method.md, "Vocabulary").
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class TrainSampling(Frozen):
 
 
 class TestProtocol(Frozen):
-    """Views of a test video: U snippets in groups (`grouping`) × spatial crops (method.md, "Testing")."""
+    """Views of a test video: U snippets in groups (`grouping`) × spatial crops (docs/method.md, "Testing")."""
 
     __test__ = False  # not a pytest class
 

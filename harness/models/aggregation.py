@@ -24,7 +24,7 @@ class AcrossSnippets(nn.Module):
     """Carries (N·U, C, T, H, W) into a module as (N, U, C', T, H, W), a view, and back.
 
     The first C' = int(beta·C), at least 1, channels pass through the module; the others go by untouched and
-    keep their order (method.md, step 4).
+    keep their order (docs/method.md, step 4).
     """
 
     def __init__(self, module: nn.Module, channels: int, taking_part: int) -> None:
@@ -134,7 +134,7 @@ def _chosen_blocks(backbone: ResNet3d, stages: Sequence[str], blocks: Blocks) ->
 
 
 def block_numbers(blocks: Blocks, stage: str, count: int) -> list[int]:
-    """1-based numbers; "every_second" = 2, 4, 6 (method.md: this alone gives the counts of table f).
+    """1-based numbers; "every_second" = 2, 4, 6 (docs/method.md: this alone gives the counts of table f).
 
     A mapping gives each stage its own numbers (the resolved form, `harness.models.resolve`).
     """

@@ -1,6 +1,6 @@
 """What one view of a network costs: parameters, multiply-adds by two counters, seconds and memory.
 
-The poster's GFLOPs are fvcore totals at a 224 crop (architectures.md §0); this module counts the same way and
+The poster's GFLOPs are fvcore totals at a 224 crop (docs/systems.md); this module counts the same way and
 checks the part that no convention can change, convolutions and matrix products, against torch's own counter.
 """
 
@@ -70,7 +70,7 @@ class Measured:
 
 
 def _aggregate_macs(x_shape: Sequence[int]) -> int:
-    """3·C'·U·T·H·W a video (architectures.md §2), whatever arithmetic the operator uses."""
+    """3·C'·U·T·H·W a video (docs/systems.md), whatever arithmetic the operator uses."""
     return TAPS * math.prod(x_shape)
 
 

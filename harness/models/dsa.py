@@ -60,7 +60,7 @@ aggregate_snippets.register_autograd(_backward, setup_context=_save)
 
 @register_aggregation("dsa", position="II", stages=("res3", "res4"), beta=1 / 8)
 class DSA(nn.Module):
-    """The DSA module; the registered places are the released Kinetics-400 config (architectures.md §2).
+    """The DSA module; the registered places are the released Kinetics-400 config (docs/systems.md).
 
     `generate` has the release's state-dict layout. One generator serves all channels and videos: its batch
     norm sees N·C rows of αU hidden units. U at test time equals U in training.

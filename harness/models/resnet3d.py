@@ -56,7 +56,7 @@ class Block(nn.Module):
         return self.width if position in ("II", "III") else self.outputs
 
     def place(self, position: str, module: AcrossSnippets) -> None:
-        """Stand `module` at `position` (method.md, "position I–IV"; "after": after the final ReLU)."""
+        """Stand `module` at `position` (docs/method.md, "position I–IV"; "after": after the final ReLU)."""
         self.position, self.across = position, module
 
     def at(self, position: str, x: Tensor, U: int) -> Tensor:
@@ -81,7 +81,7 @@ class Block(nn.Module):
 
 
 class BasicBlock(Block):
-    """Two 3×3 convolutions; inflated, both are 3×3×3 (architectures.md §1)."""
+    """Two 3×3 convolutions; inflated, both are 3×3×3 (docs/systems.md)."""
 
     expansion = 1
     kind = "basic"
@@ -99,7 +99,7 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
-    """1×1, 3×3 (the stride), 1×1; inflated, the first is 3×1×1 (architectures.md §1)."""
+    """1×1, 3×3 (the stride), 1×1; inflated, the first is 3×1×1 (docs/systems.md)."""
 
     expansion = 4
     kind = "bottleneck"

@@ -6,14 +6,18 @@ identity and is kept with the record.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import linecache
 import sys
+import tokenize
 import types
 from pathlib import Path
 
 from harness.base.errors import UserError
 from harness.models.registry import aggregation_entry, list_aggregations
+
+ALLOWED = frozenset({"torch", "numpy", "harness", *sys.stdlib_module_names})
 
 
 def load_variant(path: Path) -> tuple[str, str]:
@@ -22,8 +26,9 @@ def load_variant(path: Path) -> tuple[str, str]:
     Raises UserError where the file cannot be read, does not run, or registers not exactly one module.
     """
     try:
-        source = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with tokenize.open(path) as file:  # as Python reads source: a BOM, a coding line
+            source = file.read()
+    except (OSError, UnicodeDecodeError, SyntaxError) as error:
         raise UserError(f"{path}: the variant's file cannot be read: {error}") from None
     return load_variant_source(source, path.name), source
 
@@ -33,6 +38,7 @@ def load_variant_source(source: str, file: str) -> str:
     module = types.ModuleType(f"harness_variant_{hashlib.sha256(source.encode()).hexdigest()[:12]}")
     module.__file__ = f"<variant {file}>"
     if module.__name__ not in sys.modules:
+        _refuse_foreign_imports(source, file)
         _execute(module, source, file)
     names = [name for name in list_aggregations() if _belongs(name, module.__name__)]
     if len(names) != 1:
@@ -41,6 +47,26 @@ def load_variant_source(source: str, file: str) -> str:
             '@register_aggregation("its_name")'
         )
     return names[0]
+
+
+def _refuse_foreign_imports(source: str, file: str) -> None:
+    """A helper module could change without the trial's name changing. Raises UserError naming the line."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return  # running it says what is wrong, and where
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in imports:
+        names = [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            names = ["." * node.level + (node.module or "")]
+        for name in names:
+            if name.partition(".")[0] not in ALLOWED:
+                raise UserError(
+                    f"{file}:{node.lineno}: imports {name!r}: a variant stands alone (the standard library, "
+                    "torch, numpy, harness), since only its own text is part of a trial's identity; put the "
+                    "helper into the file"
+                )
 
 
 def _belongs(name: str, module: str) -> bool:

@@ -2,7 +2,7 @@
 
 Releases: whwu95/DSANet, MalongTech (msight-tech)/research-v4d, mit-han-lab/temporal-shift-module, and
 torchvision's 2D ResNets, which are inflated: every temporal slice is the 2D weight divided by the kernel's
-length (architectures.md §1).
+length (docs/systems.md).
 """
 
 from __future__ import annotations

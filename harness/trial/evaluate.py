@@ -54,7 +54,7 @@ def video_scores(
     """(V, G, K) scores of every video and view group, averaged over the crops.
 
     Logits are averaged. V4D's protocol (`combinations`) averages the softmax of all its groups instead: there G
-    is 1 and the score is the mean probability's logarithm (method.md, "Testing").
+    is 1 and the score is the mean probability's logarithm (docs/method.md, "Testing").
     """
     model.eval()
     total: Tensor | None = None

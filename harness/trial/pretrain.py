@@ -1,6 +1,6 @@
 """The backbone's start: one training on single snippets, shared by every row and seed that asks for it.
 
-It stands for the paper's ImageNet-trained, inflated ResNet (method.md, "Initialisation"): the trunk learns
+It stands for the paper's ImageNet-trained, inflated ResNet (docs/method.md, "Initialisation"): the trunk learns
 appearance and short-term motion once, and never sees two snippets of one video. Like the dataset it is made
 before any trial starts; two makers at once do not hurt each other, and a half-written file is never used.
 """

@@ -217,6 +217,21 @@ BAD_PROFILES: dict[str, Case] = {
         "scripted_digit",
         r":3: dataset: unknown dataset 'scripted_digit' \(did you mean 'scripted_digits'",
     ),
+    "a leading zero": (
+        "batch_videos: 16",
+        "batch_videos: 010",
+        r": not valid YAML: 010: YAML reads an octal .*line 16",
+    ),
+    "base sixty": (
+        "epochs: 5\n",
+        "epochs: 1:30\n",
+        r": not valid YAML: 1:30: YAML reads a number to the base 60",
+    ),
+    "a word for a number": (
+        "epochs: 5\n",
+        "epochs: yes\n",
+        r": not valid YAML: yes: YAML reads true or false",
+    ),
     "stem kernel": (
         "width: 8",
         "width: 8\n  stem_kernel: 4",
@@ -410,6 +425,34 @@ def test_a_grid_is_the_product_of_its_values(mine: tuple[Path, Path]) -> None:
     assert [(row.aggregation.stages, row.train.T, row.train.U) for row in rows] == [
         (stages, T, 4) for stages in (("res3", "res4"), ("res5",)) for T in (4, 8)
     ]
+
+
+def test_a_place_for_anchors(mine: tuple[Path, Path]) -> None:
+    text = spoiled(EXPERIMENT, "defaults:", "x-common: &module {name: dsa, alpha: 4}\ndefaults:")
+    mine[0].write_text(text + "  - {name: other, aggregation: *module}\n")
+    assert load_experiment(mine[0]).rows[2].aggregation.options == {"alpha": 4}
+
+
+@pytest.mark.parametrize("name", ["no", "1:30", "2024-01-01"])
+def test_a_name_that_yaml_reads_otherwise_is_refused_with_the_hint_to_quote_it(
+    mine: tuple[Path, Path], name: str
+) -> None:
+    mine[0].write_text(spoiled(EXPERIMENT, "name: plain", f"name: {name}"))
+    _check(mine, mine[0], rf': not valid YAML: {name}: .*if text is meant, quote it: "{name}" \(line 8')
+    mine[0].write_text(spoiled(EXPERIMENT, "name: plain", f'name: "{name}"'))
+    assert load_experiment(mine[0]).rows[0].name == name
+
+
+def test_a_number_in_powers_of_ten_is_a_number(mine: tuple[Path, Path]) -> None:
+    mine[0].write_text(
+        spoiled(EXPERIMENT, "alpha: 2", "strength: [1e-3, 1.0e-2, 5.]").replace("name: dsa", "name: x")
+    )
+    with pytest.raises(
+        UserError, match="should be a valid"
+    ):  # a list is no option, but its numbers are numbers
+        load_experiment(mine[0])
+    mine[0].write_text(spoiled(EXPERIMENT, "alpha: 2", "strength: 1e-3"))
+    assert load_experiment(mine[0]).rows[1].aggregation.options == {"strength": 0.001}
 
 
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("ablation_?.yaml")), ids=lambda path: path.stem)

@@ -12,7 +12,8 @@ import pytest
 from harness.base.errors import UserError
 from harness.cli.main import main
 from harness.experiment.load import EXPERIMENTS
-from harness.models import list_aggregations
+from harness.models import list_aggregations, unregister_aggregation
+from harness.models.variant import load_variant
 from harness.variants import checks, network
 from harness.variants.contract import MODULE_CHECKS, check_variant, run_check
 from harness.variants.subject import Finding, Subject, load_subject
@@ -248,3 +249,29 @@ def test_the_command_says_what_is_broken(tmp_path: Path, capsys: pytest.CaptureF
     (report,) = json.loads(capsys.readouterr().out)
     assert exit_.value.code == 1
     assert not report["ok"] and [f["check"] for f in report["findings"] if not f["ok"]] == ["place"]
+
+
+PLAIN_VARIANT = (
+    "from torch import nn\nfrom harness.models import register_aggregation\n"
+    '@register_aggregation("tests_{name}")\n'
+    "class Plain(nn.Module):\n    def __init__(self, channels, U):\n        super().__init__()\n"
+)
+
+
+@pytest.mark.parametrize(
+    "head", [b"\xef\xbb\xbf", b"# -*- coding: latin-1 -*-\n# caf\xe9\n"], ids=["BOM", "coding"]
+)
+def test_a_file_is_read_as_python_reads_source(tmp_path: Path, head: bytes) -> None:
+    name = f"source{len(head)}"
+    (tmp_path / "mine.py").write_bytes(head + PLAIN_VARIANT.format(name=name).encode())
+    assert load_variant(tmp_path / "mine.py")[0] == f"tests_{name}"
+    unregister_aggregation(f"tests_{name}")
+
+
+@pytest.mark.parametrize(
+    "line", ["import helper_of_mine", "from . import helper", "from helper_of_mine.parts import x"]
+)
+def test_a_helper_that_is_not_in_the_hash_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "mine.py").write_text(f"{line}\n" + PLAIN_VARIANT.format(name="helped"))
+    with pytest.raises(UserError, match=r"mine\.py:1: imports .*a variant stands alone"):
+        load_variant(tmp_path / "mine.py")
