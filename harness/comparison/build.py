@@ -14,6 +14,7 @@ from harness.data.digits.script import classes as script_classes
 from harness.experiment.spec import Trial
 from harness.methods.comparable import Difference, notes, refusals
 from harness.methods.method import Method
+from harness.reports.words import VERDICTS
 from harness.results.answers import Answers, answers
 from harness.statistics.paired import (
     Comparison,
@@ -27,13 +28,6 @@ from harness.statistics.paired import (
 
 Bools = NDArray[np.bool_]
 NOT_COMPARABLE = "not comparable"
-VERDICTS: dict[str, str] = {
-    "better": "better",
-    "worse": "worse",
-    "no difference": "no difference detected",
-    "one seed": "not decidable with one seed",
-    "one video": "not decidable with one test video",
-}
 
 
 @dataclass(frozen=True)
