@@ -13,6 +13,7 @@ from harness.base.errors import UserError
 from harness.experiment.spec import Trial
 from harness.methods.comparable import Difference, notes, refusals
 from harness.methods.method import Method
+from harness.reports.words import VERDICTS
 from harness.results.answers import Answers, answers
 from harness.statistics.paired import (
     Comparison,
@@ -26,13 +27,6 @@ from harness.statistics.paired import (
 
 Bools = NDArray[np.bool_]
 NOT_COMPARABLE = "not comparable"
-VERDICTS: dict[str, str] = {
-    "better": "better",
-    "worse": "worse",
-    "no difference": "no difference detected",
-    "one seed": "not decidable with one seed",
-    "one video": "not decidable with one test video",
-}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from harness.comparison.build import Report, Versus
 from harness.comparison.document import Document, Grid, Section
 from harness.methods.method import Method
+from harness.reports.words import cautions, p_text
 from harness.statistics.intervals import Interval, mean_interval
 from harness.statistics.paired import Comparison, Mover
 
@@ -93,7 +94,7 @@ def _overview(report: Report) -> Section:
 def _overview_numbers(result: Comparison | None) -> tuple[str, str, str]:
     if result is None:
         return "–", "–", "–"
-    return f"{result.difference:+.2f}", _ends(result.interval), _p(result.p_adjusted)
+    return f"{result.difference:+.2f}", _ends(result.interval), p_text(result.p_adjusted)
 
 
 def _count(result: Comparison | None, name: str) -> str:
@@ -123,7 +124,9 @@ def _numbers(versus: Versus) -> Grid:
     result = versus.result
     assert result is not None, "only comparable methods have numbers"
     rows = [_top1_row(m.label, versus.top1[k]) for m, k in ((versus.new, "new"), (versus.base, "base"))]
-    rows.append(("difference", f"{result.difference:+.2f}", _ends(result.interval), _p(result.p_adjusted)))
+    rows.append(
+        ("difference", f"{result.difference:+.2f}", _ends(result.interval), p_text(result.p_adjusted))
+    )
     return Grid(("top-1 (%)", "mean", "95 % interval", "p"), tuple(rows))
 
 
@@ -144,30 +147,9 @@ def _remarks(versus: Versus) -> tuple[str, ...]:
     return (*remarks, *(f"{text[0].upper()}{text[1:]}." for text in differing))
 
 
-def cautions(result: Comparison) -> list[str]:
-    """How far the verdict carries."""
-    found = []
-    if result.n_seeds == 1:
-        found.append(
-            "One seed: the spread between seeds is unknown, so nothing can be said about the two methods; "
-            "McNemar's test says only whether these two trained networks differ on videos like these."
-        )
-    if result.n_seeds == 2:
-        found.append("Two seeds: the interval holds, but only a very large difference can be detected.")
-    if 1 < result.n_videos < 30:
-        found.append(f"Only {result.n_videos} test videos: intervals are rough.")
-    if result.identical:
-        found.append("Both are right and wrong on the same videos with every seed: no spread to judge by.")
-    if result.verdict == "no difference" and result.interval.excludes_zero:
-        found.append(
-            f"The interval alone excludes 0, but not after Holm's correction for {result.family} comparisons."
-        )
-    return found
-
-
 def _second_opinion(versus: Versus, result: Comparison) -> Section:
     rows = tuple(
-        (str(m.seed), f"{new:.2f}", f"{base:.2f}", str(m.only_new), str(m.only_base), _p(m.p_value))
+        (str(m.seed), f"{new:.2f}", f"{base:.2f}", str(m.only_new), str(m.only_base), p_text(m.p_value))
         for m, new, base in zip(result.mcnemar, versus.top1["new"], versus.top1["base"], strict=True)
     )
     header = ("seed", "top-1 new", "top-1 base", "only new right", "only base right", "p")
@@ -196,7 +178,7 @@ def _mover(mover: Mover) -> tuple[str, ...]:
         f"{mover.base:.1f}",
         f"{mover.difference:+.1f}",
         ends,
-        _p(mover.p_adjusted),
+        p_text(mover.p_adjusted),
     )
     return str(mover.group), str(mover.n_videos), *numbers
 
@@ -280,14 +262,8 @@ def _ends(interval: Interval) -> str:
 
 
 def _p_words(p_value: float | None) -> str:
-    text = _p(p_value)
+    text = p_text(p_value)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
-
-
-def _p(p_value: float | None) -> str:
-    if p_value is None:
-        return "–"
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def as_data(report: Report) -> dict[str, Any]:

@@ -11,11 +11,12 @@ import pytest
 
 from harness.base.errors import UserError
 from harness.comparison import Method, Report, compare_methods, document, method_of_trials
-from harness.comparison.build import NOT_COMPARABLE, VERDICTS
-from harness.comparison.words import as_data, cautions, verdict_sentence
+from harness.comparison.build import NOT_COMPARABLE
+from harness.comparison.words import as_data, verdict_sentence
 from harness.data import class_names, dataset_spec, facet_answers
 from harness.experiment import Profile
 from harness.experiment.spec import Trial, Variant
+from harness.reports.words import VERDICTS, cautions
 from harness.results import Store, load
 from harness.results.predictions import scores_from_predictions
 from harness.statistics.paired import compare, compare_many

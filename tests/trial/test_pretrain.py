@@ -191,7 +191,7 @@ def test_preparation_makes_all_that_is_missing_and_says_so(
 
 
 def test_preparation_refuses_what_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"'kinetics_400' cannot be read yet.*`harness cost`"):
+    with pytest.raises(UserError, match=r"'kinetics_400': say where its videos lie"):
         prepare_trials([tiny_trial(dataset={"name": "kinetics_400"})], tmp_path, lambda *_: None)
 
 

@@ -244,8 +244,8 @@ def test_a_gpu_that_is_not_there(data_root: Path) -> None:
         run_trial(tiny_trial(numerics=Numerics(device="cuda")), data_root=data_root)
 
 
-def test_a_published_dataset_cannot_be_read_yet(data_root: Path) -> None:
-    with pytest.raises(UserError, match="the videos of 'kinetics_400' cannot be read yet"):
+def test_a_published_dataset_without_a_place(data_root: Path) -> None:
+    with pytest.raises(UserError, match="'kinetics_400': say where its videos lie"):
         run_trial(tiny_trial(dataset={"name": "kinetics_400"}), data_root=data_root)
 
 

@@ -22,6 +22,7 @@ from harness.reports.page.pictures import Picture, class_names, frames_of
 from harness.reports.page.rows import ComparableRow, default_pairs, other_rows, table_rows
 from harness.reports.page.runs import COST, CURVE, Pool, run_entries
 from harness.reports.table import Table
+from harness.reports.words import CAUTIONS, VERDICTS
 from harness.trial.record import METRICS
 
 MOST_FRAMES = 48  # videos with frames: 5 kB each
@@ -47,6 +48,7 @@ def payload_of(sections: Sequence[Section], frame: pd.DataFrame, data: Path | No
     pairs = [pair for table in by_table for pair in table]
     chosen = most_flipped(((new.seeds, base.seeds) for new, base in pairs), book, MOST_FRAMES)
     return {
+        "words": {"verdicts": VERDICTS, "cautions": CAUTIONS},
         "metrics": list(METRICS),
         "cost": list(COST),
         "curve": list(CURVE),

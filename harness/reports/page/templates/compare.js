@@ -33,20 +33,14 @@ function differences(runs, declaredTogether) {
   });
 }
 
-function verdict(result) {
-  if (result.p === null) return result.S === 1 ? "not decidable with one seed" : "not decidable with one test video";
-  if (result.p >= 0.05) return "no difference detected";
-  return result.difference > 0 ? "better" : "worse";
-}
-
 function compareRows(rowNew, rowBase) {
   const pair = paired(rowNew, rowBase);
   if (pair.why) return [el("p", {class: "verdict"}, pair.why)];
   const newSV = pair.newRuns.map(rightVideos), baseSV = pair.baseRuns.map(rightVideos);
-  const result = twoLevel(newSV, baseSV);
+  const result = pairedDifference(newSV, baseSV);
   return [
     ...headline(rowNew, rowBase, result, newSV, baseSV),
-    ...remarks(pair, rowNew, rowBase, result),
+    ...remarks(pair, rowNew, rowBase, result, identical(newSV, baseSV)),
     el("div", {class: "columns"},
       el("section", {}, el("h3", {}, "Seed by seed"), seedTable(pair, newSV, baseSV)),
       el("section", {}, el("h3", {}, "Classes, the largest difference first"), ...classTable(pair.set, newSV, baseSV))),
@@ -55,8 +49,8 @@ function compareRows(rowNew, rowBase) {
 }
 
 function headline(rowNew, rowBase, result, newSV, baseSV) {
-  const {difference, low, high, p, S, V} = result, said = verdict(result);
-  const same = newSV.every((right, s) => right.every((r, v) => r === baseSV[s][v]));
+  const {difference, low, high, p, S, V} = result, said = data.words.verdicts[verdict(result)];
+  const same = identical(newSV, baseSV);
   const interval = low === null ? "no interval" : `95 % interval ${signed(low)} to ${signed(high)}, p ${pValue(p)}`;
   const least = result.errors && !same ? detectable(result.errors) : null;
   const words = el("p", {class: "verdict"}, el("strong", {}, said[0].toUpperCase() + said.slice(1)), ": ",
@@ -69,10 +63,14 @@ function headline(rowNew, rowBase, result, newSV, baseSV) {
       least === null ? "" : ` A true difference of ${fixed(least)} points would be found four times of five.`)];
 }
 
-function remarks(pair, rowNew, rowBase, result) {
-  const notes = [];
-  if (result.S === 1) notes.push("One seed: the spread between seeds is unknown, so nothing can be said about the two methods; McNemar's test says only whether these two trained networks differ on videos like these.");
-  if (result.S === 2) notes.push("Two seeds: the interval holds, but only a very large difference can be detected.");
+const identical = (newSV, baseSV) => newSV.every((right, s) => right.every((r, v) => r === baseSV[s][v]));
+
+function remarks(pair, rowNew, rowBase, result, same) {
+  const notes = [], said = data.words.cautions;
+  if (result.S === 1) notes.push(said.one_seed);
+  if (result.S === 2) notes.push(said.two_seeds);
+  if (result.V > 1 && result.V < 30) notes.push(said.few_videos.replace("{n}", result.V));
+  if (same) notes.push(said.identical);
   if (pair.left) notes.push(`${pair.left} common seed${pair.left === 1 ? " is" : "s are"} left out: the answers cannot be read.`);
   const unpaired = Math.max(rowNew.seeds.length, rowBase.seeds.length) - pair.seeds.length - pair.left;
   if (unpaired > 0) notes.push("Only the seeds that both rows ran count, so the difference may not be that of the two means in the table.");
@@ -102,7 +100,7 @@ function seedTable(pair, newSV, baseSV) {
 function classTable(set, newSV, baseSV) {
   const members = new Map();
   set.labels.forEach((label, v) => { if (!members.has(label)) members.set(label, []); members.get(label).push(v); });
-  const rows = [...members].map(([label, videos]) => ({label, videos, ...twoLevel(newSV, baseSV, videos)}));
+  const rows = [...members].map(([label, videos]) => ({label, videos, ...pairedDifference(newSV, baseSV, videos)}));
   holm(rows.map(row => row.p)).forEach((p, i) => { rows[i].adjusted = p; });
   rows.sort((a, b) => Math.abs(b.difference) - Math.abs(a.difference));
   const share = (SV, videos) => mean(SV.map(right => 100 * mean(videos.map(v => right[v]))));

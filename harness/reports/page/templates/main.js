@@ -61,4 +61,4 @@ startCurves();
 startRuns();
 addEventListener("hashchange", route);
 route();
-window.harness = {data, twoLevel, mcnemar, detectable, meanInterval, holm, flippedVideos, rightVideos, tQuantile, chi2Quantile, normalBelow};
+window.harness = {data, rightVideos};
