@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.experiment.load import EXPERIMENTS, load_experiment, load_profile
+from harness.base.errors import UserError, near_match
+from harness.experiment.load import EXPERIMENTS, load_experiment, load_profile, place_of
 from harness.experiment.spec import Experiment, Profile
 from harness.plan.expand import Planned, plan_trials
+from harness.trial.record import METRICS
 
 Experiments = Annotated[
     list[str],
@@ -59,9 +61,21 @@ def make_plan(names: list[str], profile_name: str, seeds: int | None, variant: P
     """Read everything and expand it, seed by seed over all experiments. Raises UserError."""
     profile = load_profile(profile_name)
     experiments = [load_experiment(name) for name in names]
+    for experiment in experiments:
+        _check_columns(experiment)
     numbers = list(range(seeds if seeds is not None else profile.seeds))
     trials = [p for s in numbers for e in experiments for p in plan_trials(e, profile, [s], variant=variant)]
     return Plan(experiments, profile, numbers, trials)
+
+
+def _check_columns(experiment: Experiment) -> None:
+    """Refuse a column that no record has. Raises UserError naming file and line."""
+    for number, name in enumerate(experiment.columns):
+        if name not in METRICS:
+            where = place_of(experiment, "columns", number)
+            raise UserError(
+                f"{where}: columns: unknown metric {name!r}{near_match(name, METRICS)}; known: {', '.join(METRICS)}"
+            )
 
 
 def all_experiments() -> list[str]:

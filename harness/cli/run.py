@@ -67,7 +67,7 @@ def run_missing(plan: Plan, split: Pending, store: Store, data: Path | None, inl
     from harness.data import data_root
     from harness.plan.estimate import estimate
     from harness.plan.history import note_run
-    from harness.results import load
+    from harness.results import baseline_roots, load
     from harness.results.lock import check_writable
 
     check_writable(store)
@@ -77,7 +77,7 @@ def run_missing(plan: Plan, split: Pending, store: Store, data: Path | None, inl
         store,
         [e.name for e in plan.experiments],
         plan.profile.name,
-        estimate(split.todo, plan.profile, load()),
+        estimate(split.todo, plan.profile, load(store.root, *baseline_roots())),
     )
     settled = len(split.done) + len(split.failed)
     outcome = execute(

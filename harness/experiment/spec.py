@@ -279,6 +279,15 @@ class Profile(Declared):
                 f"numerics.device is {self.numerics.device!r} but resources.gpus is {self.resources.gpus:g}: "
                 "a cuda profile reserves a (share of a) GPU, a cpu profile none"
             )
+        if self.resources.gpus > 1:
+            raise ValueError(
+                f"resources.gpus is {self.resources.gpus:g}: a trial uses one GPU so far, the others would stand idle"
+            )
+        if self.numerics.threads > max(1, self.resources.cpus):
+            raise ValueError(
+                f"numerics.threads is {self.numerics.threads} but resources.cpus is {self.resources.cpus:g}: "
+                "reserve a CPU for each thread"
+            )
         return self
 
 

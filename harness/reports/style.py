@@ -49,7 +49,9 @@ _SETTINGS: dict[str, Any] = {
 @contextmanager
 def house_style() -> Iterator[None]:
     """Matplotlib in the house style, inside the `with` only."""
-    with mpl.rc_context(cast(Any, _SETTINGS)):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # whatever the user's matplotlibrc says (usetex, say)
+        mpl.rcParams.update(cast(Any, _SETTINGS))
         yield
 
 

@@ -264,6 +264,16 @@ BAD_PROFILES: dict[str, Case] = {
         "resources: {gpus: 1}\ntest:",
         r":1: numerics.device is 'cpu' but resources.gpus is 1",
     ),
+    "reserved GPUs that stand idle": (
+        "test:",
+        "numerics: {device: cuda}\nresources: {gpus: 4}\ntest:",
+        r":1: resources.gpus is 4: a trial uses one GPU so far",
+    ),
+    "more threads than CPUs": (
+        "test:",
+        "numerics: {threads: 4}\ntest:",
+        r":1: numerics.threads is 4 but resources.cpus is 1",
+    ),
     "one and a half GPUs": (
         "test:",
         "numerics: {device: cuda}\nresources: {gpus: 1.5}\ntest:",
@@ -469,6 +479,11 @@ def test_every_shipped_experiment_can_be_planned_under_every_profile(path: Path,
         ("beta: 1/8", "beta: 1/0", "mine.yaml:14: row 'module': aggregation.beta: "),
         ("alpha: 2", "alpha: 0", "mine.yaml:10: row 'module': alpha 0: "),
         ("U: 8", "U: 8: 9", "mine.yaml: not valid YAML: "),
+        (
+            "title:",
+            "columns: [topp1, top5]\ntitle:",
+            "mine.yaml:2: columns: unknown metric 'topp1' (did you mean",
+        ),
     ],
 )
 def test_on_the_command_line_a_mistake_is_one_message_and_exit_code_2(
