@@ -13,7 +13,7 @@ import statistics
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
+from torch.utils.flop_counter import FlopCounterMode
 
-from harness.models.dsa import TAPS
+from harness.models.operators import operator_macs
 
 with warnings.catch_warnings():  # fvcore scripts a loss function on import, which torch 2.13 calls deprecated
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -37,7 +37,7 @@ CONVENTION = (
     " element-wise arithmetic at nothing"
 )
 TOLERANCE = 0.01  # of the two counters on convolutions and matrix products
-_PRODUCTS = frozenset({"conv", "linear", "addmm", "matmul", "bmm", "baddbmm", "einsum", "aggregate_snippets"})
+_PRODUCTS = frozenset({"conv", "linear", "addmm", "matmul", "bmm", "baddbmm", "einsum"})
 
 
 class CostError(Exception):
@@ -67,15 +67,6 @@ class Measured:
     latency_s: float
     peak_memory_bytes: int
     peak_memory_kind: str
-
-
-def _aggregate_macs(x_shape: Sequence[int]) -> int:
-    """3·C'·U·T·H·W a video (architectures.md §2), whatever arithmetic the operator uses."""
-    return TAPS * math.prod(x_shape)
-
-
-def _fvcore_aggregate(inputs: list[Any], outputs: list[Any]) -> int:
-    return _aggregate_macs(get_shape(inputs[0]))
 
 
 def _fvcore_convolution(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
@@ -117,11 +108,6 @@ class _TraceableConvolutions(TorchFunctionMode):
         return torch.ops.harness.traced_convolution(args[0], args[1], shape, _CONVOLUTIONS[func])
 
 
-@register_flop_formula(torch.ops.harness.aggregate_snippets)
-def _torch_aggregate(x_shape: Sequence[int], *args: Any, out_shape: Sequence[int], **kwargs: Any) -> int:
-    return 2 * _aggregate_macs(x_shape)
-
-
 def model_cost(model: nn.Module, *, T: int, U: int, crop_px: int) -> Cost:
     """Cost of one view of U snippets of T frames of crop_px squared, in eval mode.
 
@@ -131,11 +117,12 @@ def model_cost(model: nn.Module, *, T: int, U: int, crop_px: int) -> Cost:
     ghost = _on_meta(model).eval()
     x_NUCTHW = torch.empty(1, U, 3, T, crop_px, crop_px, device="meta")
     by_operator = _count_fvcore(ghost, x_NUCTHW)
-    products = sum(macs for operator, macs in by_operator.items() if operator in _PRODUCTS)
+    products = _PRODUCTS | {name.rpartition("::")[2] for name in operator_macs()}
+    counted = sum(macs for operator, macs in by_operator.items() if operator in products)
     cross_check = _count_torch(ghost, x_NUCTHW)
-    _compare(products, cross_check, by_operator)
+    _compare(counted, cross_check, by_operator)
     params = sum(p.numel() for p in model.parameters())
-    return Cost(params, sum(by_operator.values()), products, by_operator, cross_check)
+    return Cost(params, sum(by_operator.values()), counted, by_operator, cross_check)
 
 
 def _on_meta(model: nn.Module) -> nn.Module:
@@ -155,7 +142,8 @@ def _shape_only(tensor: Tensor) -> Tensor:
 
 def _count_fvcore(model: nn.Module, x_NUCTHW: Tensor) -> dict[str, int]:
     analysis = FlopCountAnalysis(model, x_NUCTHW)
-    analysis.set_op_handle("harness::aggregate_snippets", _fvcore_aggregate)
+    for name, macs in operator_macs().items():
+        analysis.set_op_handle(name, lambda inputs, outputs, macs=macs: macs(get_shape(inputs[0])))
     analysis.set_op_handle("harness::traced_convolution", _fvcore_convolution)
     analysis.set_op_handle("aten::layer_norm", _fvcore_norm, "aten::group_norm", _fvcore_norm)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")

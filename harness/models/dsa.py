@@ -1,15 +1,19 @@
 """Dynamic segment aggregation: one small kernel per video and channel, convolved along the snippets.
 
 Wu et al., "DSANet: Dynamic Segment Aggregation Network for Video-Level Representation Learning", ACM MM 2021,
-section 3; checked against the release's numbers (golden dsa_module_*).
+section 3; checked against the release's numbers (golden dsa_module_*). The operator's multiply-adds are registered
+here for both counters of harness.models.cost.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
 
 from harness.base.errors import UserError
+from harness.models.operators import register_operator
 from harness.models.registry import register_aggregation
 
 TAPS = 3  # L, the kernel's size along U
@@ -56,6 +60,8 @@ def _backward(ctx: torch.autograd.function.FunctionCtx, grad_NUCTHW: Tensor) -> 
 
 
 aggregate_snippets.register_autograd(_backward, setup_context=_save)
+# 3·C'·U·T·H·W a video, whatever arithmetic the operator uses.
+register_operator("harness::aggregate_snippets", lambda x_NUCTHW: TAPS * math.prod(x_NUCTHW))
 
 
 @register_aggregation("dsa", position="II", stages=("res3", "res4"), beta=1 / 8)

@@ -20,7 +20,7 @@ from harness.models import (
     register_aggregation,
     unregister_aggregation,
 )
-from harness.models.aggregation import AcrossSnippets
+from harness.models.across import AcrossSnippets
 
 
 class Recorder(nn.Module):

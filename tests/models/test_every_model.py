@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.models import VideoModel, create_model, list_aggregations, list_models
-from harness.models.aggregation import AcrossSnippets
+from harness.models.across import AcrossSnippets
 from harness.models.cost import model_cost
 
 GRID = [(model, aggregation) for model in list_models() for aggregation in list_aggregations()]

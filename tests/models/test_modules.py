@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from harness.models import create_model
-from harness.models.aggregation import AcrossSnippets
+from harness.models.across import AcrossSnippets
 from harness.models.dsa import DSA, aggregate_snippets
 from harness.models.se import SE
 from harness.models.temporal_shift import temporal_shift
