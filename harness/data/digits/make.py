@@ -22,16 +22,13 @@ import pandas as pd
 from harness.base.errors import UserError
 from harness.data.digits.draw import render_video
 from harness.data.digits.script import (
-    FAMILIES,
     SPLITS,
-    ScriptedDigits,
     VideoKey,
-    chance,
     classes,
-    order_blind_ceiling,
     video_keys,
 )
 from harness.data.video import X264_OPTIONS, VideoError, encode_mp4, read_frames
+from harness.experiment.datasets import ScriptedDigits
 
 _Result = TypeVar("_Result")
 Progress = Callable[[str, int, int], None]
