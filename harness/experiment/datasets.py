@@ -206,11 +206,15 @@ def parse_dataset(data: Mapping[str, Any]) -> Any:
     """A mapping as a `DatasetSpec`. Raises UserError, with the near match, for an unknown name or key."""
     name = data.get("name")
     if name not in _KINDS:
-        raise UserError(f"unknown dataset {name!r}{near_match(str(name), _KINDS)}; known: {', '.join(_KINDS)}")
+        raise UserError(
+            f"unknown dataset {name!r}{near_match(str(name), _KINDS)}; known: {', '.join(_KINDS)}"
+        )
     try:
         return _ADAPTER.validate_python(dict(data))
     except ValidationError as error:
-        raise UserError("; ".join(_explain(e, _KINDS[name]) for e in error.errors(include_url=False))) from None
+        raise UserError(
+            "; ".join(_explain(e, _KINDS[name]) for e in error.errors(include_url=False))
+        ) from None
 
 
 def _explain(error: Any, model: type[BaseModel]) -> str:

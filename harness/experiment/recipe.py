@@ -1,4 +1,4 @@
-"""How a network is trained: one typed recipe, in a file of its own (`experiments/recipes/`), each number with its source."""
+"""How a network is trained: one typed recipe, in a file of its own (`experiments/recipes/`), values with sources."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ class RecipeFile(Declared):
         if given != sourced:
             one = sorted(given ^ sourced)[0]
             what = "has no source" if one in given else "is sourced, but the recipe does not set it"
-            raise ValueError(f"sources: the recipe's {one!r} {what}; every value that is set has one line there")
+            raise ValueError(
+                f"sources: the recipe's {one!r} {what}; every value that is set has one line there"
+            )
         return self
 
 

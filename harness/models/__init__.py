@@ -9,9 +9,12 @@ from harness.models.registry import (
     list_aggregations,
     list_inside,
     list_models,
+    model_entry,
     register_aggregation,
     register_inside,
     register_model,
+    takes_any_U,
+    unregister,
 )
 from harness.models.weights import inflate_2d, list_releases, load_release, read_checkpoint, register_release
 
@@ -31,10 +34,13 @@ __all__ = [
     "list_models",
     "list_releases",
     "load_release",
+    "model_entry",
     "read_checkpoint",
     "register_aggregation",
     "register_inside",
     "register_model",
     "register_release",
     "resolve",
+    "takes_any_U",
+    "unregister",
 ]
