@@ -18,16 +18,16 @@ from pydantic import BaseModel
 
 from harness.experiment.datasets import ScriptedDigits, VideosPerClass
 from harness.experiment.recipe import Recipe
-from harness.experiment.spec import Numerics, Placed, Sample, TestProtocol, Trial, Trunk
+from harness.experiment.spec import Numerics, Placed, TestProtocol, TrainSampling, Trial, Trunk
 
 # The fields of the first schema, by class; in a class that is not here every field is newer.
 _FIRST: dict[type[BaseModel], frozenset[str]] = {
     Recipe: frozenset(
-        "optimizer lr weight_decay momentum schedule warmup_epochs milestones epochs batch_videos clip_norm "
-        "horizontal_flip".split()
+        "optimizer lr weight_decay momentum schedule warmup_epochs milestones epochs batch_videos "
+        "clip_norm".split()
     ),
     Numerics: frozenset("device threads precision version".split()),
-    Sample: frozenset("T U".split()),
+    TrainSampling: frozenset("T U".split()),
     TestProtocol: frozenset("U crops grouping".split()),
     ScriptedDigits: frozenset(
         "name version actors scripts scale frame_width frame_height length fps lead gap unevenness copies cell_px "
@@ -68,7 +68,7 @@ def trial_id(trial: Trial) -> str:
 def _spelled(trial: Trial) -> dict[str, Any]:
     """The trial in the words of the first schema, with what is newer beside them."""
     sample, test = _grown(trial.train), _grown(trial.test)
-    crop_px, interval = sample.pop("crop_px"), sample.pop("interval")
+    crop_px, interval = sample.pop("crop_px"), sample.pop("interval", None)
     if test.get("crop_px") == crop_px:
         del test["crop_px"]
     sources = [hashlib.sha256(v.source.encode()).hexdigest() for v in trial.variants]
@@ -125,8 +125,15 @@ def _pretraining(trunk: Trunk, trial: Trial) -> dict[str, Any]:
 
 
 def _recipe(recipe: Recipe, trial: Trial) -> dict[str, Any]:
-    """`cosine` was called one_cycle, and the input's mean and std stood in the recipe."""
+    """`cosine` was called one_cycle, a flip stood alone, and the input's mean and std were in the recipe."""
     spelled = {**_grown(recipe), "mean": trial.input.mean, "std": trial.input.std}
+    augment = _grown(recipe.augment)
+    spelled["horizontal_flip"] = augment.pop("flip", False) is True
+    if recipe.augment.flip == "swap":
+        augment["flip"] = "swap"
+    spelled.pop("augment", None)
+    if augment:
+        spelled["augment"] = augment
     if recipe.schedule == "cosine":
         spelled["schedule"] = "one_cycle"
     return spelled

@@ -54,8 +54,13 @@ def _start_from_1(pretraining: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _recipe_from_1(recipe: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in recipe.items() if key not in ("mean", "std")}
-    return {**kept, "schedule": "cosine" if recipe["schedule"] == "one_cycle" else recipe["schedule"]}
+    kept = {key: value for key, value in recipe.items() if key not in ("mean", "std", "horizontal_flip")}
+    augment = {"flip": recipe["horizontal_flip"]}
+    return {
+        **kept,
+        "augment": augment,
+        "schedule": "cosine" if recipe["schedule"] == "one_cycle" else recipe["schedule"],
+    }
 
 
 _STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from harness.experiment.augment import Augment
 from harness.experiment.base import Declared, Frozen
 
 
@@ -29,7 +30,7 @@ class Recipe(Frozen):
     epochs: PositiveInt
     batch_videos: PositiveInt
     clip_norm: PositiveFloat
-    horizontal_flip: bool
+    augment: Augment = Augment()
     new_layers_lr: PositiveFloat = 1.0
     bias_lr: PositiveFloat = 1.0
     decay_biases: bool = True

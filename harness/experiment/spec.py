@@ -15,9 +15,9 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_v
 from harness.experiment.base import Declared, Frozen
 from harness.experiment.datasets import DatasetSpec
 from harness.experiment.recipe import Recipe, RecipeChange
+from harness.experiment.sampling import FrameRule
 
 Grouping = Literal["each", "interleaved", "all", "combinations"]
-Sampling = Literal["segments", "dense", "uniform"]
 Crops = Literal[1, 3, 10]
 Scalar = int | float | str | bool | None
 Option = Scalar | tuple[Scalar, ...]
@@ -73,25 +73,32 @@ class Inside(_Module):
     """A module inside the snippet (TSM's shift, a non-local block, ...)."""
 
 
-class Sample(Frozen):
-    """Snippets of a training video: U of T frames each, `interval` frames apart, crops of `crop_px` squared.
+class TrainSampling(Frozen):
+    """Snippets of a training video: U of T frames each, crops of `crop_px` squared.
 
-    sampling  segments: one snippet at a random place in each of U equal parts; dense: U clips out of the whole
-              video; uniform: the T frames of a snippet from T equal segments of its part (TSN, TRN, ECO)
-    fps       the rate to which frames are counted as resampled; None: native frames
+    mode, interval, fps, short  which frames a snippet shows (`harness.experiment.sampling.FrameRule`)
     None in a row means: the profile's, else the paper's (interval 16) or the model's own (crop).
     """
 
     T: PositiveInt
     U: PositiveInt
+    mode: Literal["snippets", "dense", "uniform"] = "snippets"
     interval: PositiveInt | None = None
     crop_px: PositiveInt | None = None
-    sampling: Sampling = "segments"
     fps: PositiveFloat | None = None
+    short: Literal["repeat", "loop"] = "repeat"
+
+    @property
+    def rule(self) -> FrameRule:
+        """Raises pydantic's ValidationError where the settings do not go together."""
+        return FrameRule(mode=self.mode, interval=self.interval, fps=self.fps, short=self.short)
 
 
 class TestProtocol(Frozen):
-    """Views of a test video: U snippets in groups (`grouping`) × crops of `crop_px` squared (docs/method.md)."""
+    """Views of a test video: U snippets in groups (`grouping`) × crops of `crop_px` squared (docs/method.md).
+
+    short_side  frames are resized to it before the crop; None: as they are
+    """
 
     __test__ = False  # not a pytest class
 
@@ -99,6 +106,7 @@ class TestProtocol(Frozen):
     crops: Crops = 3
     grouping: Grouping
     crop_px: PositiveInt | None = None
+    short_side: PositiveInt | None = None
 
 
 class Row(Frozen):
@@ -117,7 +125,7 @@ class Row(Frozen):
     options: Options = Field(default_factory=dict)
     inside: tuple[Inside, ...] = ()
     aggregation: Aggregation = Aggregation()
-    train: Sample
+    train: TrainSampling
     test: TestProtocol
     recipe: RecipeChange = RecipeChange()
     paper: str | None = None
@@ -193,6 +201,7 @@ class Scale(Frozen):
 
     crop_px: PositiveInt | None = None
     test_crop_px: PositiveInt | None = None
+    test_short_side: PositiveInt | None = None
     interval: PositiveInt | None = None
     options: Options = Field(default_factory=dict)
 
@@ -376,7 +385,7 @@ class Trial(Frozen):
 
     network: Network
     dataset: DatasetSpec
-    train: Sample
+    train: TrainSampling
     test: TestProtocol
     input: Input
     start: Start = Scratch()

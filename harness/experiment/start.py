@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.experiment.spec import Sample, Scratch, TestProtocol, Trial, Trunk
+from harness.experiment.spec import Scratch, Trial, Trunk
 
 
 def start_trial(trial: Trial) -> Trial | None:
@@ -10,13 +10,15 @@ def start_trial(trial: Trial) -> Trial | None:
     start = trial.start
     if not isinstance(start, Trunk):
         return None
-    inside_models = {"aggregation": None}
+    whole = trial.test.model_copy(update={"U": 1, "crops": 1, "grouping": "all"})
     return trial.model_copy(
         update={
-            "network": trial.network.model_copy(update=inside_models),
+            "network": trial.network.model_copy(update={"aggregation": None}),
             "dataset": start.dataset,
-            "train": Sample(T=start.T, U=1, interval=trial.interval, crop_px=trial.train_crop),
-            "test": TestProtocol(U=1, crops=1, grouping="all", crop_px=trial.test_crop),
+            "train": trial.train.model_copy(update={"T": start.T, "U": 1}),
+            "test": TestProtocol(
+                U=1, crops=1, grouping="all", crop_px=trial.test_crop, short_side=trial.test.short_side
+            ),
             "recipe": start.recipe,
             "seed": start.seed,
             "start": Scratch(),

@@ -130,13 +130,18 @@ def row_trial(
     own, scale = model_entry(row.model).input, profile.scale
     train = row.train.model_copy(
         update={
-            "interval": _firm(row, "train.interval", row.train.interval, scale.interval, PAPER_INTERVAL),
+            "interval": None
+            if row.train.mode == "uniform"
+            else _firm(row, "train.interval", row.train.interval, scale.interval, PAPER_INTERVAL),
             "crop_px": _firm(row, "train.crop_px", row.train.crop_px, scale.crop_px, own.train_crop),
         }
     )
     crop = scale.test_crop_px or scale.crop_px
     test = test.model_copy(
-        update={"crop_px": _firm(row, "test.crop_px", row.test.crop_px, crop, own.test_crop)}
+        update={
+            "crop_px": _firm(row, "test.crop_px", row.test.crop_px, crop, own.test_crop),
+            "short_side": scale.test_short_side or row.test.short_side,
+        }
     )
     return Trial(
         network=network,
