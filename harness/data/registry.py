@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 import pkgutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.base.errors import UserError
+from harness.base.files import folder_from
 from harness.data.dataset import Dataset, DatasetInfo, Progress, Sizes, Source
 from harness.experiment.datasets import DatasetSpec
 
@@ -105,4 +105,4 @@ def open_dataset(spec: DatasetSpec, root: Path) -> Dataset:
 
 def data_root() -> Path:
     """Where prepared datasets live: $HARNESS_DATA, else `data/` beside the package. Never part of an identity."""
-    return Path(os.environ.get("HARNESS_DATA") or Path(__file__).resolve().parents[2] / "data")
+    return folder_from("HARNESS_DATA", Path(__file__).resolve().parents[2] / "data")

@@ -16,9 +16,7 @@ def start_trial(trial: Trial) -> Trial | None:
             "network": trial.network.model_copy(update={"aggregation": None}),
             "dataset": start.dataset,
             "train": trial.train.model_copy(update={"T": start.T, "U": 1}),
-            "test": TestProtocol(
-                U=1, crops=1, grouping="all", crop_px=trial.test_crop, short_side=trial.test.short_side
-            ),
+            "test": whole,
             "recipe": start.recipe,
             "seed": start.seed,
             "start": Scratch(),

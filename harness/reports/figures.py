@@ -169,7 +169,7 @@ def learning_curves(evidence: Evidence, rows: list[RowEvidence]) -> Figure:
 def _curves(row: RowEvidence) -> NDArray[np.float64]:
     """(seeds, epochs) top-1 on val, in percent."""
     curves = [
-        Store(Path(root)).curve(i)["val_top1"].to_numpy(float)
+        Store(root).curve(i)["val_top1"].to_numpy(float)
         for root, i in zip(row.done["root"], row.done["id"], strict=True)
     ]
     return np.stack(curves)

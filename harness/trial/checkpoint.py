@@ -6,7 +6,6 @@ pure functions of it) and every random state.
 
 from __future__ import annotations
 
-import os
 import random
 import zipfile
 from pathlib import Path
@@ -16,19 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from harness.base.files import write_atomically
+
 
 def save_atomically(state: Any, path: Path) -> None:
-    """`torch.save` under a temporary name, flush to the disk, then rename: never a half of a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """`torch.save`, whole or not at all. Raises StorageError on a full disk or a folder that is not writable."""
+    write_atomically(path, lambda file: torch.save(state, file))
 
 
 def save_checkpoint(

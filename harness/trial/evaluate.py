@@ -92,28 +92,3 @@ def score_metrics(scores_VGK: np.ndarray, labels: np.ndarray) -> dict[str, float
         "mean_class_accuracy": mean_class_accuracy(scores_VK, labels),
         "test_loss": loss,
     }
-
-
-def predictions_frame(scores_VGK: np.ndarray, labels: np.ndarray, video_ids: list[str]) -> pd.DataFrame:
-    """One line a video × view group: video, label, group, scores."""
-    V, G, K = scores_VGK.shape
-    return pd.DataFrame(
-        {
-            "video": np.repeat(np.asarray(video_ids, dtype=object), G),
-            "label": np.repeat(labels.astype(np.int32), G),
-            "group": np.tile(np.arange(G, dtype=np.int16), V),
-            "scores": list(scores_VGK.reshape(V * G, K)),
-        }
-    )
-
-
-def scores_from_predictions(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """The inverse of `predictions_frame`: (V, G, K) scores, labels, video ids, in the frame's order of videos."""
-    groups = int(predictions["group"].max()) + 1
-    scores = np.stack(predictions["scores"].to_list())
-    first = predictions.iloc[::groups]
-    return (
-        scores.reshape(-1, groups, scores.shape[1]),
-        first["label"].to_numpy(np.int64),
-        first["video"].to_list(),
-    )

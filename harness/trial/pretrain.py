@@ -7,13 +7,12 @@ before any trial starts; two makers at once do not hurt each other, and a half-w
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from harness.base.locks import locked
 from harness.experiment.identity import trial_id
 from harness.experiment.load import BASELINES
 from harness.experiment.spec import TestProtocol, TrainSampling, Trial
@@ -72,7 +71,7 @@ def prepare_weights(
     path = weights_path(trial, root)
     if path.exists():
         return path
-    with _locked(path):
+    with locked(path.parent / f".{path.name}.lock"):
         if not path.exists():
             trunk = fit(pretraining_trial(trial), report).backbone
             save_atomically({name: value.cpu() for name, value in trunk.state_dict().items()}, path)
@@ -95,11 +94,3 @@ def load_weights(model: VideoModel, path: Path) -> None:
     foreign = [name for name in missing if ACROSS not in name] + list(unexpected)
     if foreign:
         raise TrialFailed(f"{path}: the starting weights do not fit the backbone at {foreign[0]}")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

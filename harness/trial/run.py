@@ -24,12 +24,13 @@ from harness.experiment.identity import trial_id
 from harness.experiment.spec import TestProtocol, Trial
 from harness.models import VideoModel
 from harness.models.cost import CONVENTION, latency_and_memory, model_cost
+from harness.results.predictions import predictions_frame
+from harness.results.record import Record
 from harness.trial.build import build_model
-from harness.trial.evaluate import predictions_frame, score_metrics, top_k_accuracy, video_scores
+from harness.trial.evaluate import score_metrics, top_k_accuracy, video_scores
 from harness.trial.fit import Fit, InputTransform, Report, TrialFailed
 from harness.trial.pretrain import load_weights, prepare_weights
 from harness.trial.provenance import cpu_seconds, provenance
-from harness.trial.record import Record
 from harness.trial.seeding import seed_everything, seed_for, set_numerics
 
 TEST_BATCH_VIDEOS = 16

@@ -18,8 +18,8 @@ from harness.data.digits.script import classes
 from harness.experiment import Profile
 from harness.experiment.spec import Trial, Variant
 from harness.results import Store, load
+from harness.results.predictions import scores_from_predictions
 from harness.statistics.paired import BETTER, NO_DIFFERENCE, ONE_SEED, WORSE, compare
-from harness.trial.evaluate import scores_from_predictions
 from tests.comparison.conftest import DSA, SEEDS, TOP1, TSN, V4D, changed, planned_row, write_records
 from tests.factories import make_failed_record
 

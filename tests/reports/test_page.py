@@ -23,7 +23,7 @@ from harness.reports.page.render import embedded_json
 from harness.reports.page.rows import OTHER
 from harness.reports.page.runs import Pool, rounded
 from harness.results import Store, load
-from harness.trial.evaluate import scores_from_predictions
+from harness.results.predictions import scores_from_predictions
 from tests.factories import make_failed_record, make_record
 
 

@@ -13,10 +13,10 @@ is either complete or was damaged afterwards. Sizes are checked on every opening
 
 from __future__ import annotations
 
-import fcntl
 import json
 import multiprocessing
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +27,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.base.errors import UserError
+from harness.base.locks import locked
 from harness.data.dataset import Dataset, DatasetInfo
 from harness.data.digits.make import Progress, build, sha256
 from harness.data.digits.script import ScriptedDigits
@@ -103,7 +104,7 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 def _make(spec: ScriptedDigits, target: Path, workers: int, progress: Progress) -> None:
     """Build under a temporary name and rename. Only the holder of the lock is here, so leftovers are dead."""
-    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    temporary = target.with_name(f".{target.name}.tmp-{secrets.token_hex(6)}")
     for leftover in [*target.parent.glob(f".{target.name}.tmp-*"), target]:
         shutil.rmtree(leftover, ignore_errors=True)
     try:
@@ -117,14 +118,15 @@ def _make(spec: ScriptedDigits, target: Path, workers: int, progress: Progress) 
 
 @contextmanager
 def _locked(target: Path, progress: Progress) -> Iterator[None]:
-    """Hold the one lock on `target`; the kernel frees it when its holder dies, however it dies."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(f".{target.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress("waiting", 0, 1)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    """Hold the one lock on `target`, telling `progress` while somebody else has it."""
+    waited = []
+
+    def wait_for(holder: str) -> None:
+        waited.append(holder)
+        progress("waiting", 0, 1)
+
+    with locked(target.with_name(f".{target.name}.lock"), on_wait=wait_for):
+        if waited:
             progress("waiting", 1, 1)
         yield
 
