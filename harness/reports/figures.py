@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from harness.experiment.paper import PaperNumbers, PaperTable, load_paper
 from harness.experiment.spec import Experiment, Profile
+from harness.methods.evidence import Evidence, RowEvidence, gather
 from harness.reports import style
 from harness.reports.columns import FACTORS, accuracy_cell
 from harness.reports.cost_table import RowCost, row_cost
-from harness.methods.evidence import Evidence, RowEvidence, gather
 from harness.reports.notes import dataset_name
 from harness.results import Store
 

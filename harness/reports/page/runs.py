@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.methods.comparable import must_agree
 from harness.base.errors import UserError
 from harness.experiment.identity import canonical_json
+from harness.methods.comparable import must_agree
 from harness.reports.page.answers import AnswerBook
 from harness.results import Store
 from harness.trial.record import METRICS
