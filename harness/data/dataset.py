@@ -34,11 +34,18 @@ R of every video of a dataset is the same, an absent region is all zeros."""
 class Sample(Protocol):
     """One video, opened lazily: cheap to make, safe to pickle. Every size is known without decoding."""
 
-    video_id: str
-    labels: tuple[int, ...]
-    """Its label, or several (ActivityNet)."""
-    boxes: Boxes | None
-    """Region boxes for a network on graphs; None where the dataset has none."""
+    @property
+    def video_id(self) -> str: ...
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Its label, or several (ActivityNet)."""
+        ...
+
+    @property
+    def boxes(self) -> Boxes | None:
+        """Region boxes for a network on graphs; None where the dataset has none."""
+        ...
 
     def frames(self) -> int:
         """How many frames `read` can give, at least 1."""

@@ -20,7 +20,7 @@ ShortSides = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_range_o
 
 
 class Window(_Frozen):
-    """A square of the crop's size anywhere in the frame, not resized (PySlowFast, the embedded set)."""
+    """A square of the crop's size anywhere in the frame (PySlowFast after its jitter; the embedded dataset)."""
 
     kind: Literal["window"] = "window"
 

@@ -16,7 +16,14 @@ from harness.models.registry import (
     takes_any_U,
     unregister,
 )
-from harness.models.weights import inflate_2d, list_releases, load_release, read_checkpoint, register_release
+from harness.models.weights import (
+    inflate_2d,
+    list_releases,
+    load_release,
+    load_trunk,
+    read_checkpoint,
+    register_release,
+)
 
 __all__ = [
     "Backbone",
@@ -34,6 +41,7 @@ __all__ = [
     "list_models",
     "list_releases",
     "load_release",
+    "load_trunk",
     "model_entry",
     "read_checkpoint",
     "register_aggregation",

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from harness.data import ScriptedDigits, prepare
-from harness.data.digits.script import VideosPerClass
+from harness.experiment.datasets import VideosPerClass
 from harness.experiment import Profile, load_experiment
 from harness.plan.expand import plan_trials
 from harness.reports.page import build_page

@@ -12,9 +12,11 @@ from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 
+from harness.data.dataset import Role
 from harness.experiment.datasets import ScriptedDigits
 
 SPLITS = ("train", "val", "test")
+SPLIT_OF: dict[Role, str] = {"train": "train", "select": "val", "report": "test"}
 FAMILIES = ("motion", "order", "position")
 
 
