@@ -35,7 +35,9 @@ def make(root: Path, count: int) -> None:
         (root / part).mkdir(parents=True, exist_ok=True)
     for i in range(count):
         name = hashlib.sha256(str(i).encode()).hexdigest()[:12]
-        own = row.set_column(place["id"], "id", pa.array([name])).set_column(place["seed"], "seed", pa.array([i]))
+        own = row.set_column(place["id"], "id", pa.array([name])).set_column(
+            place["seed"], "seed", pa.array([i])
+        )
         for part in PARTS:
             (root / part / f"{name}.parquet").write_bytes(parquet_bytes(own) if part == "trials" else b"")
 
@@ -68,7 +70,9 @@ def measure(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("records", nargs="?", type=int, default=20_000)
     parser.add_argument("--keep", type=Path, help="use this folder again instead of a temporary one")
     given = parser.parse_args()

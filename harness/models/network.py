@@ -109,7 +109,7 @@ class Backbone(nn.Module):
 class Head(nn.Module):
     """From the last maps of a video's snippets to snippet logits."""
 
-    any_U: ClassVar[bool] = True  # noqa: N815 (U is the field's name)
+    any_U: ClassVar[bool] = True
 
     def forward(self, maps: Any, U: int, boxes: Tensor | None = None) -> Tensor:
         """(N·U, C, T, H, W) maps to (N, U, num_classes) logits."""

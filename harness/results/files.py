@@ -118,7 +118,9 @@ _ADVICE = "Move it away, or run the experiment again: its trial counts as not do
 def _check_version(metadata: dict[bytes, bytes], place: str) -> None:
     found = metadata.get(METADATA_KEY, b"")
     if not found.isdigit():
-        raise DamagedError(f"{place}: no record of this project (its metadata has no {METADATA_KEY.decode()})")
+        raise DamagedError(
+            f"{place}: no record of this project (its metadata has no {METADATA_KEY.decode()})"
+        )
     if int(found) > SCHEMA_VERSION:
         raise DamagedError(
             f"{place}: written by a newer version of the harness (schema {int(found)}, this one reads up to "

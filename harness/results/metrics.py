@@ -73,7 +73,9 @@ def metric(name: str) -> Metric:
         known = _METRICS[base]
         return Metric(name, f"{known.title} on val", known.unit, known.direction)
     if name not in _METRICS:
-        raise UserError(f"unknown metric {name!r}{near_match(name, _METRICS)}; known are {', '.join(_METRICS)}")
+        raise UserError(
+            f"unknown metric {name!r}{near_match(name, _METRICS)}; known are {', '.join(_METRICS)}"
+        )
     return _METRICS[name]
 
 
@@ -91,8 +93,8 @@ def _right_among(scores_VK: NDArray[np.floating], truth: Truth, k: int) -> NDArr
     """Whether one of a video's labels is among the k best scores (ties broken by class number)."""
     best_VK = np.argsort(-scores_VK, axis=1, kind="stable")[:, :k]
     if truth.targets is not None:
-        return np.take_along_axis(truth.targets, best_VK, axis=1).any(1)
-    return (best_VK == truth.labels[:, None]).any(1)
+        return np.asarray(np.take_along_axis(truth.targets, best_VK, axis=1).any(1))
+    return np.asarray((best_VK == truth.labels[:, None]).any(1))
 
 
 @register_metric("top1", title="top-1", per_video=True)
@@ -144,10 +146,23 @@ COSTS: Mapping[str, CostKind] = {
         CostKind("params", "params, M", "M", 1e6, "lower", "the network with the dataset's head"),
         CostKind("macs_per_view", "GMACs a view", "G", 1e9, "lower", "one view: U snippets of one crop"),
         CostKind("views", "views", "", 1, "lower", "groups of snippets × crops"),
-        CostKind("macs_inference", "GMACs × views", "G", 1e9, "lower", "a view's cost times views, as papers count"),
-        CostKind("macs_as_run", "GMACs as run", "G", 1e9, "lower", "a test video as it was run, layers shared"),
+        CostKind(
+            "macs_inference", "GMACs × views", "G", 1e9, "lower", "a view's cost times views, as papers count"
+        ),
+        CostKind(
+            "macs_as_run", "GMACs as run", "G", 1e9, "lower", "a test video as it was run, layers shared"
+        ),
         CostKind("latency_ms", "latency, ms", "ms", 1, "lower", "one forward pass of a view on this machine"),
-        CostKind("peak_memory_mb", "peak MB", "MB", 1, "lower", "see provenance: process (RSS) or CUDA allocations"),
-        CostKind("train_videos_per_s", "videos/s in training", "1/s", 1, "higher", "training steps, without validation"),
+        CostKind(
+            "peak_memory_mb", "peak MB", "MB", 1, "lower", "see provenance: process (RSS) or CUDA allocations"
+        ),
+        CostKind(
+            "train_videos_per_s",
+            "videos/s in training",
+            "1/s",
+            1,
+            "higher",
+            "training steps, without validation",
+        ),
     )
 }

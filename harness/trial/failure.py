@@ -44,7 +44,9 @@ def surroundings(error: BaseException) -> SurroundingsError | None:
         return SurroundingsError(str(error))
     if isinstance(error, OSError) and error.errno not in (None, errno.ENOMEM):
         where = f"{error.filename}: " if error.filename else ""
-        return SurroundingsError(f"{where}{error.strerror or error}; mend that and give the same command again")
+        return SurroundingsError(
+            f"{where}{error.strerror or error}; mend that and give the same command again"
+        )
     if isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST_DEVICE):
         return SurroundingsError(
             f"the GPU failed ({first_line(error)}); look at `nvidia-smi`, then give the same command again"

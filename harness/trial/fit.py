@@ -76,7 +76,9 @@ def train(
             scaler.step(optimizer)
             scaler.update()
             if checkpoints and checkpoints.due() and step + 1 < steps:
-                at = Position(at.history, step + 1, sums.cpu(), time.perf_counter() - started, at.resumed_from)
+                at = Position(
+                    at.history, step + 1, sums.cpu(), time.perf_counter() - started, at.resumed_from
+                )
                 checkpoints.save(at, model, optimizer, scaler)
         loss_sum, right, videos = sums.tolist()
         if not math.isfinite(loss_sum):

@@ -83,7 +83,9 @@ def run_trial(
     one_view = one_view.model_copy(update={"short_side": trial.test.short_side})
     first = dataset.info.metrics[0]
     judge = metric(first).function
-    assert judge is not None, f"dataset {dataset.info.name} is judged by {first}, which is no function of scores"
+    assert judge is not None, (
+        f"dataset {dataset.info.name} is judged by {first}, which is no function of scores"
+    )
     select = _Test(trial, dataset, "select", one_view, loading)
     seed_everything(trial.seed, "train")
     end = train(

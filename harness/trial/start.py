@@ -73,7 +73,9 @@ def _fill(model: VideoModel, state: dict[str, Tensor], path: Path) -> None:
     try:
         missing, unexpected = model.backbone.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise TrialFailed(f"{path}: the starting weights do not fit: {str(error).splitlines()[-1].strip()}") from None
+        raise TrialFailed(
+            f"{path}: the starting weights do not fit: {str(error).splitlines()[-1].strip()}"
+        ) from None
     foreign = [name for name in missing if ".at." not in name] + list(unexpected)
     if foreign:
         raise TrialFailed(f"{path}: the starting weights do not fit the backbone at {foreign[0]}")
