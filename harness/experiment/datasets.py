@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -22,6 +21,7 @@ from pydantic import (
 )
 
 from harness.base.errors import UserError, near_match
+from harness.experiment.base import Frozen
 
 GENERATOR_VERSION = 1  # raise it whenever the code's pixels change: old caches are then left alone
 EVENTS = "RLUD-"
@@ -38,11 +38,7 @@ Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 IntRange = Annotated[tuple[int, int], AfterValidator(_ordered)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class VideosPerClass(_Frozen):
+class VideosPerClass(Frozen):
     """How many videos each class has in each split."""
 
     train: int = Field(default=36, ge=1)
@@ -53,7 +49,7 @@ class VideosPerClass(_Frozen):
     """Videos a class that tables report."""
 
 
-class ScriptedDigits(_Frozen):
+class ScriptedDigits(Frozen):
     """Every knob of the generator; part of a trial's identity (as JSON), so no knob may be without effect."""
 
     name: Literal["scripted_digits"] = "scripted_digits"
@@ -169,25 +165,25 @@ def _even(pixels: float) -> int:
     return 2 * round(pixels / 2)
 
 
-class MiniKinetics200(_Frozen):
+class MiniKinetics200(Frozen):
     """200 classes of Kinetics-400 (Xie et al. 2018)."""
 
     name: Literal["mini_kinetics_200"] = "mini_kinetics_200"
 
 
-class Kinetics400(_Frozen):
+class Kinetics400(Frozen):
     """Kinetics-400 (Kay et al. 2017)."""
 
     name: Literal["kinetics_400"] = "kinetics_400"
 
 
-class ActivityNet13(_Frozen):
+class ActivityNet13(Frozen):
     """ActivityNet 1.3 (Heilbron et al. 2015): several labels a video."""
 
     name: Literal["activitynet_1_3"] = "activitynet_1_3"
 
 
-class SomethingV1(_Frozen):
+class SomethingV1(Frozen):
     """Something-Something V1 (Goyal et al. 2017)."""
 
     name: Literal["something_v1"] = "something_v1"
@@ -196,7 +192,7 @@ class SomethingV1(_Frozen):
 DatasetSpec = Annotated[
     ScriptedDigits | MiniKinetics200 | Kinetics400 | ActivityNet13 | SomethingV1, Field(discriminator="name")
 ]
-_KINDS: dict[str, type[_Frozen]] = {
+_KINDS: dict[str, type[Frozen]] = {
     kind.model_fields["name"].default: kind for kind in get_args(get_args(DatasetSpec)[0])
 }
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(DatasetSpec)

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from harness.experiment.datasets import ScriptedDigits, VideosPerClass
 from harness.experiment.recipe import Recipe
-from harness.experiment.spec import Numerics, Placed, TestProtocol, TrainSampling, Trial, Trunk
+from harness.experiment.spec import File, Numerics, Placed, TestProtocol, TrainSampling, Trial, Trunk
 
 # The fields of the first schema, by class; in a class that is not here every field is newer.
 _FIRST: dict[type[BaseModel], frozenset[str]] = {
@@ -36,6 +36,7 @@ _FIRST: dict[type[BaseModel], frozenset[str]] = {
     ),
     VideosPerClass: frozenset("train val test".split()),
 }
+_SPELLED = frozenset("network dataset train test input start recipe numerics seed variants".split())
 _HOST = {"path", "root"}  # where something lies on this machine
 _ALWAYS_THERE: dict[str, Any] = {
     "width": 64,
@@ -88,11 +89,12 @@ def _spelled(trial: Trial) -> dict[str, Any]:
     }
     if len(sources) > 1:
         spelled["variants"] = sorted(sources)
-    if trunk is None and (start := _grown(trial.start)):
-        spelled["start"] = start
+    if isinstance(trial.start, File):
+        spelled["start"] = _grown(trial.start)
     if trial.input.order != "rgb":
         spelled["order"] = trial.input.order
-    return spelled
+    newer = {name: value for name, value in _grown(trial).items() if name not in _SPELLED}
+    return {**spelled, **newer}
 
 
 def _network(trial: Trial) -> dict[str, Any]:
@@ -141,7 +143,7 @@ def _recipe(recipe: Recipe, trial: Trial) -> dict[str, Any]:
 
 def _grown(model: BaseModel) -> dict[str, Any]:
     """The fields of the first schema, and of the newer ones those that are not at their default."""
-    first = _FIRST.get(type(model), frozenset())
+    first = {"name", "kind"}.union(*(fields for kind, fields in _FIRST.items() if isinstance(model, kind)))
     found = {}
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)

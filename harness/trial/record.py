@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from harness.results.record import SCHEMA_VERSION, Record
+from harness.experiment.migrate import SCHEMA_VERSION
+from harness.results.record import Record
 
 __all__ = ["METRICS", "SCHEMA_VERSION", "Record"]
 
