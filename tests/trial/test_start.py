@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+from harness.trial.build import build_model
+from harness.trial.prepare import prepare_trials
+from harness.trial.pretrain import load_weights, prepare_weights, pretraining_trial, weights_path
 from pandas.testing import assert_frame_equal
 
 from harness.base.errors import UserError
@@ -19,10 +22,7 @@ from harness.experiment.spec import Trial
 from harness.models import VideoModel
 from harness.trial import prepare as preparation
 from harness.trial import run_trial, run_trial_safely
-from harness.trial.build import build_model
 from harness.trial.fit import Report, TrialFailed
-from harness.trial.prepare import prepare_trials
-from harness.trial.pretrain import load_weights, prepare_weights, pretraining_trial, weights_path
 from harness.trial.run import prepare_start
 from tests.trial.tiny import DSA, PLAIN, SPEC, pretraining, same_tensors, tiny_trial, untimed, weights
 
