@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from harness.base.errors import UserError
 from harness.base.text import duration
 from harness.cli.common import (
     DEFAULT_PROFILE,
@@ -114,7 +116,10 @@ def _measured_answers(trials: list[Planned], records: pd.DataFrame) -> list[np.n
     kinds: dict[str, list[np.ndarray]] = {}
     for planned in distinct(trials):
         if planned.id in roots:
-            kinds.setdefault(kind_of(planned.trial), []).append(answers(roots[planned.id], planned.id).right)
+            with contextlib.suppress(UserError):  # `harness status` names the missing or damaged file
+                kinds.setdefault(kind_of(planned.trial), []).append(
+                    answers(roots[planned.id], planned.id).right
+                )
     return [np.stack(rights) for rights in kinds.values() if len(rights) >= 2]
 
 

@@ -69,6 +69,7 @@ def _facts(plan: Plan, store: Store) -> dict[str, Any]:
         "rows": rows,
         "failed": {i: reason for i, reason in known.failed.items() if i in planned},
         "unreadable": known.unreadable,
+        "incomplete": known.incomplete,
         "runs": runs,
     }
 
@@ -97,6 +98,8 @@ def _print_problems(facts: dict[str, Any]) -> None:
         print(f"failed {trial_id}: {reason}")
     for reason in facts["unreadable"].values():
         print(f"unreadable {reason}")
+    for reason in facts["incomplete"].values():
+        print(f"incomplete {reason}")
 
 
 def _print_runs(runs: list[dict[str, Any]]) -> None:
