@@ -9,7 +9,6 @@ from pathlib import Path
 
 import typer
 
-from harness.base.errors import UserError
 from harness.base.text import duration
 from harness.cli.common import DEFAULT_PROFILE, Data, Json, ProfileName, print_json
 from harness.experiment.load import load_profile
@@ -30,14 +29,11 @@ def prepare(profile: ProfileName = DEFAULT_PROFILE, data: Data = None) -> None:
 @app.command()
 def info(profile: ProfileName = DEFAULT_PROFILE, data: Data = None, json: Json = False) -> None:
     """Say what the profile's dataset is, where it lies, and what an order-blind method can reach."""
-    from harness.data import ScriptedDigits, data_root, dataset_spec, open_dataset
+    from harness.data import data_root, dataset_spec, open_dataset
 
-    spec = dataset_spec(load_profile(profile).dataset)
-    if not isinstance(spec, ScriptedDigits):
-        raise UserError(
-            f"dataset {spec.name!r} of profile {profile!r} can be planned and costed, but not read yet"
-        )
-    facts = open_dataset(spec, data or data_root()).info.model_dump(mode="json")
+    dataset = open_dataset(dataset_spec(load_profile(profile).dataset), data or data_root())
+    facts = dataset.info.model_dump(mode="json")
+    facts |= facts.pop("facts")
     if json:
         print_json(facts)
         return

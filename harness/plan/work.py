@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from harness.data import ScriptedDigits, dataset_spec, snippet_groups
+from harness.data import dataset_spec, describe, snippet_groups
 from harness.experiment.spec import Trial
 
 BACKWARD = 3.0  # forward and backward together, in forward passes
@@ -25,14 +25,13 @@ class Passes:
 
 def passes_of(trial: Trial) -> Passes | None:
     """Counted from the declarations (nothing need be prepared); None where the dataset's size is unknown."""
-    spec = dataset_spec(trial.dataset)
-    if not isinstance(spec, ScriptedDigits):
+    sizes = describe(dataset_spec(trial.dataset))
+    if sizes is None:
         return None
-    classes = len(spec.actors) * len(spec.scripts)
     views = sum(len(group) for group in _groups(trial)) * trial.test.crops
-    train = classes * spec.videos_per_class.train * trial.train.U * trial.recipe.epochs
-    validation = classes * spec.videos_per_class.val * trial.train.U * trial.recipe.epochs
-    return Passes(train, classes * spec.videos_per_class.test * views + validation)
+    train = sizes.videos["train"] * trial.train.U * trial.recipe.epochs
+    validation = sizes.videos["select"] * trial.train.U * trial.recipe.epochs
+    return Passes(train, sizes.videos["report"] * views + validation)
 
 
 def work_of(trial: Trial, macs_per_view: float | None = None) -> float | None:
@@ -66,5 +65,5 @@ def _macs_per_snippet(trial_json: str) -> float:
 
 def classes_of(trial: Trial) -> int:
     """Classes of the declared dataset; 200 for an unknown one (the head is a vanishing part of the work)."""
-    spec = dataset_spec(trial.dataset)
-    return len(spec.actors) * len(spec.scripts) if isinstance(spec, ScriptedDigits) else 200
+    sizes = describe(dataset_spec(trial.dataset))
+    return 200 if sizes is None else sizes.num_classes
