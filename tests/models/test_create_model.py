@@ -26,7 +26,7 @@ from harness.models.across import AcrossSnippets
 class Recorder(nn.Module):
     """Passes its map through and remembers it; takes an option and the number of frames."""
 
-    any_U = True  # noqa: N815 (U is the field's name)
+    any_U = True
 
     def __init__(self, channels: int, U: int, T: int, *, gain: float = 1.0) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ def test_the_registered_defaults_hold_where_none_is_given(recorder: str) -> None
     blocks=st.sampled_from(["every_second", "all", (1,), (2, 1)]),
     beta=st.floats(0.01, 1.0),
 )
-def test_every_knob_combines_with_every_module(  # noqa: PLR0917 (hypothesis passes them by name)
+def test_every_knob_combines_with_every_module(
     name: str, aggregation: str, position: str, stages: list[str], blocks: Any, beta: float
 ) -> None:
     model = create_model(

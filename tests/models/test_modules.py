@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from harness.models.temporal_shift import temporal_shift
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -14,7 +15,6 @@ from harness.models import create_model
 from harness.models.across import AcrossSnippets
 from harness.models.dsa import DSA, aggregate_snippets
 from harness.models.se import SE
-from harness.models.temporal_shift import temporal_shift
 from harness.models.v4d import V4D
 
 sizes = st.tuples(*[st.integers(1, 4)] * 6)
