@@ -28,7 +28,7 @@ from harness.statistics.calibration import (
     disjoint_pair,
     false_alarm_rate,
 )
-from harness.statistics.intervals import Bools, crossed
+from harness.statistics.intervals import Bools, errors_of
 from harness.statistics.population import Population, expected_components, resample_from, simulate_pair
 from harness.statistics.power import power_at, smallest_detectable_difference
 
@@ -76,14 +76,14 @@ def print_false_alarms(
 
 
 def plain_rate(draw: Callable[[np.random.Generator], tuple[Bools, Bools]], repeats: int) -> Rate:
-    """False alarms of 1.96 errors of a plain two-level bootstrap (neither reflated nor Student's t)."""
+    """False alarms of 1.96 errors of a plain two-level bootstrap (seeds' spread too small by (S - 1) / S, and no Student's t)."""
     rng, count = np.random.default_rng(1), 0
     for _ in range(repeats):
         new_SV, base_SV = draw(rng)
-        parts = crossed(100.0 * (new_SV.astype(float) - base_SV))
-        n_seeds = new_SV.shape[0]
-        error = np.sqrt(parts.errors.seed * (n_seeds - 1) / n_seeds + parts.errors.video)
-        count += abs(parts.difference) > 1.96 * error
+        d_SV = 100.0 * (new_SV.astype(float) - base_SV)
+        errors, n_seeds = errors_of(d_SV), len(d_SV)
+        error = np.sqrt(errors.seed * (n_seeds - 1) / n_seeds + errors.video)
+        count += abs(d_SV.mean()) > 1.96 * error
     return binomial_rate(count, repeats)
 
 

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from harness.experiment.spec import Trial
-from harness.trial.evaluate import predictions_frame, quantize, score_metrics
-from harness.trial.record import Record
+from harness.results.predictions import predictions_frame
+from harness.results.record import Record
+from harness.trial.evaluate import quantize, score_metrics
 
 VIDEOS, CLASSES, GROUPS = 480, 20, 2
 MANIFEST = "5ca1ab1e00000000"

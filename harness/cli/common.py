@@ -27,7 +27,7 @@ Seeds = Annotated[
     int | None, typer.Option("--seeds", min=1, help="Seeds 0 … N-1 of every row; default: the profile's.")
 ]
 Results = Annotated[
-    Path | None, typer.Option("--results", help="Your records. Default: $HARNESS_RESULTS, else results/runs.")
+    str | None, typer.Option("--results", help="Your records. Default: $HARNESS_RESULTS, else results/runs.")
 ]
 Reports = Annotated[
     Path | None, typer.Option("--reports", help="Rendered files. Default: $HARNESS_REPORTS, else reports.")

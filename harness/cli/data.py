@@ -10,10 +10,10 @@ from pathlib import Path
 import typer
 
 from harness.base.errors import UserError
+from harness.base.text import duration
 from harness.cli.common import DEFAULT_PROFILE, Data, Json, ProfileName, print_json
 from harness.experiment.load import load_profile
 from harness.experiment.spec import Profile, Trial
-from harness.orchestrate.progress import duration
 
 app = typer.Typer(help="Prepare and describe the dataset of a profile.")
 

@@ -11,7 +11,7 @@ from harness.base.errors import UserError, near_match
 from harness.cli.common import DEFAULT_PROFILE, Json, ProfileName, Results, print_json
 from harness.experiment.load import load_experiment, load_profile
 from harness.results import Store, baseline_roots, load, runs_root
-from harness.trial.record import METRICS, Record
+from harness.results.record import Record
 
 
 def show(
@@ -41,7 +41,7 @@ def show(
         raise UserError(f"show takes a trial, or EXPERIMENT ROW [COLUMN] (quote a row's name), not {what}")
 
 
-def _show_cell(what: list[str], profile: str, results: Path | None, *, as_json: bool) -> None:
+def _show_cell(what: list[str], profile: str, results: str | None, *, as_json: bool) -> None:
     from harness.reports.show import cell_facts, print_cell
 
     frame = load(results or runs_root(), *baseline_roots())
@@ -52,7 +52,7 @@ def _show_cell(what: list[str], profile: str, results: Path | None, *, as_json: 
         print_cell(facts)
 
 
-def _show_trial(prefix: str, roots: list[Path], *, as_json: bool) -> None:
+def _show_trial(prefix: str, roots: list[Path | str], *, as_json: bool) -> None:
     store, trial_id = find_trial(prefix, roots)
     record = store.record(trial_id)
     facts = _facts(record, store)
@@ -67,7 +67,7 @@ def _show_trial(prefix: str, roots: list[Path], *, as_json: bool) -> None:
         print(record.traceback.rstrip())
 
 
-def find_trial(prefix: str, roots: list[Path]) -> tuple[Store, str]:
+def find_trial(prefix: str, roots: list[Path | str]) -> tuple[Store, str]:
     """The first store that has a trial whose id begins with `prefix`. UserError for none or several."""
     known: list[str] = []
     for store in map(Store, roots):
@@ -82,12 +82,11 @@ def find_trial(prefix: str, roots: list[Path]) -> tuple[Store, str]:
 
 
 def _facts(record: Record, store: Store) -> dict[str, Any]:
-    metrics = {name: record.metrics[name] for name in METRICS if name in record.metrics}
     return {
         "trial": record.id,
         "status": record.status if record.reason is None else f"{record.status}: {record.reason}",
         "store": str(store.root),
-        "metrics": metrics,
+        "metrics": record.metrics,
         "cost": record.cost,
         "provenance": record.provenance,
         "configuration": record.trial.model_dump(mode="json", exclude={"variant": {"source"}}),

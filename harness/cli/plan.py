@@ -11,6 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from harness.base.text import duration
 from harness.cli.common import (
     DEFAULT_PROFILE,
     Experiments,
@@ -24,7 +25,6 @@ from harness.cli.common import (
     print_json,
 )
 from harness.experiment.spec import Experiment
-from harness.orchestrate.progress import duration
 from harness.plan.estimate import Range, estimate
 from harness.plan.expand import Planned, distinct
 from harness.plan.pending import Pending, split

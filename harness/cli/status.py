@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from harness.base.text import duration
 from harness.cli.common import (
     DEFAULT_PROFILE,
     Json,
@@ -19,7 +20,6 @@ from harness.cli.common import (
     make_plan,
     print_json,
 )
-from harness.orchestrate.progress import duration
 from harness.plan.expand import Planned
 from harness.plan.history import error_percent, past_runs
 from harness.results import Store, runs_root

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from harness.base.errors import UserError
@@ -16,10 +15,25 @@ from harness.experiment.spec import Trial
 from harness.methods.comparable import Difference, notes, refusals
 from harness.methods.method import Method
 from harness.results.answers import Answers, answers
-from harness.statistics.paired import Comparison, compare_many, flips, per_class_movers, per_factor_movers
+from harness.statistics.paired import (
+    Comparison,
+    Flip,
+    Mover,
+    compare_many,
+    flips,
+    per_class_movers,
+    per_factor_movers,
+)
 
 Bools = NDArray[np.bool_]
 NOT_COMPARABLE = "not comparable"
+VERDICTS: dict[str, str] = {
+    "better": "better",
+    "worse": "worse",
+    "no difference": "no difference detected",
+    "one seed": "not decidable with one seed",
+    "one video": "not decidable with one test video",
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,7 @@ class Versus:
 
     refusals    fields that forbid the comparison; then there is no `result` and nothing below it
     seeds       that both ran; `left_out` are seeds that only one has
-    movers      per class and per factor (harness.statistics.paired): frames; flips: videos
+    movers      per class and per factor (harness.statistics.paired), and the videos that flip (`videos` names them)
     """
 
     new: Method
@@ -39,13 +53,14 @@ class Versus:
     left_out: tuple[int, ...] = ()
     result: Comparison | None = None
     top1: dict[str, list[float]] = field(default_factory=dict)
-    classes: pd.DataFrame = field(default_factory=pd.DataFrame)
-    factors: pd.DataFrame = field(default_factory=pd.DataFrame)
-    flips: pd.DataFrame = field(default_factory=pd.DataFrame)
+    classes: tuple[Mover, ...] = ()
+    factors: tuple[Mover, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    videos: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
-        return NOT_COMPARABLE if self.result is None else self.result.verdict
+        return NOT_COMPARABLE if self.result is None else VERDICTS[self.result.verdict]
 
 
 @dataclass(frozen=True)
@@ -142,7 +157,8 @@ def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versu
         top1={"new": (100 * new_SV.mean(1)).tolist(), "base": (100 * base_SV.mean(1)).tolist()},
         classes=per_class_movers(new_SV, base_SV, [names.get(int(k), f"class {k}") for k in first.labels]),
         factors=_factors(base.trial, pair),
-        flips=flips(new_SV, base_SV, first.videos),
+        flips=flips(new_SV, base_SV),
+        videos=first.videos,
     )
 
 
@@ -152,11 +168,11 @@ def class_names(trial: Trial) -> dict[int, str]:
     return {c.label: c.class_name for c in script_classes(spec)} if isinstance(spec, ScriptedDigits) else {}
 
 
-def _factors(trial: Trial, pair: _Pair) -> pd.DataFrame:
+def _factors(trial: Trial, pair: _Pair) -> tuple[Mover, ...]:
     """Movers per factor, by the definition of `harness.data.factor_accuracies`; empty without factors."""
     spec = dataset_spec(trial.dataset)
     if not isinstance(spec, ScriptedDigits):
-        return pd.DataFrame()
+        return ()
     table = script_classes(spec)
     actor_K = np.array([c.actor for c in table])
     script_K = np.array([c.script for c in table])

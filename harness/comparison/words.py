@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,7 @@ from harness.comparison.build import Report, Versus
 from harness.comparison.document import Document, Grid, Section
 from harness.methods.method import Method
 from harness.statistics.intervals import Interval, mean_interval
-from harness.statistics.paired import BETTER, NO_DIFFERENCE, ONE_SEED, WORSE, Comparison
+from harness.statistics.paired import Comparison, Mover
 
 SHOWN = 10  # lines of the longer tables; the rest is counted
 COSTS = (  # key of the record, heading, factor
@@ -48,11 +49,11 @@ def verdict_sentence(versus: Versus) -> str:
         fields = "; ".join(d.words(new, base) for d in versus.refusals)
         return f"{new} and {base} are not comparable: {fields}."
     size = f"{result.n_seeds} seed{'s' * (result.n_seeds != 1)} × {result.n_videos} test videos"
-    if result.verdict in (BETTER, WORSE):
-        return f"{new} is {result.verdict} than {base}: {_difference(result)}, {size}."
-    if result.verdict == NO_DIFFERENCE:
+    if result.verdict in ("better", "worse"):
+        return f"{new} is {versus.verdict} than {base}: {_difference(result)}, {size}."
+    if result.verdict == "no difference":
         return f"No difference between {new} and {base} was detected: {_difference(result)}, {size}. {_power(result)}"
-    return f"{new} against {base} is {result.verdict}: {result.difference:+.2f} points of top-1, {size}."
+    return f"{new} against {base} is {versus.verdict}: {result.difference:+.2f} points of top-1, {size}."
 
 
 def _difference(result: Comparison) -> str:
@@ -132,7 +133,7 @@ def _top1_row(label: str, top1_S: list[float]) -> tuple[str, str, str, str]:
 
 
 def _remarks(versus: Versus) -> tuple[str, ...]:
-    remarks = list(versus.result.notes) if versus.result is not None else []
+    remarks = [] if versus.result is None else cautions(versus.result)
     if versus.left_out:
         seeds = ", ".join(map(str, versus.left_out))
         remarks.append(f"Seeds that only one of the two has were left out: {seeds}.")
@@ -143,6 +144,27 @@ def _remarks(versus: Versus) -> tuple[str, ...]:
     return (*remarks, *(f"{text[0].upper()}{text[1:]}." for text in differing))
 
 
+def cautions(result: Comparison) -> list[str]:
+    """How far the verdict carries."""
+    found = []
+    if result.n_seeds == 1:
+        found.append(
+            "One seed: the spread between seeds is unknown, so nothing can be said about the two methods; "
+            "McNemar's test says only whether these two trained networks differ on videos like these."
+        )
+    if result.n_seeds == 2:
+        found.append("Two seeds: the interval holds, but only a very large difference can be detected.")
+    if 1 < result.n_videos < 30:
+        found.append(f"Only {result.n_videos} test videos: intervals are rough.")
+    if result.identical:
+        found.append("Both are right and wrong on the same videos with every seed: no spread to judge by.")
+    if result.verdict == "no difference" and result.interval.excludes_zero:
+        found.append(
+            f"The interval alone excludes 0, but not after Holm's correction for {result.family} comparisons."
+        )
+    return found
+
+
 def _second_opinion(versus: Versus, result: Comparison) -> Section:
     rows = tuple(
         (str(m.seed), f"{new:.2f}", f"{base:.2f}", str(m.only_new), str(m.only_base), _p(m.p_value))
@@ -151,42 +173,49 @@ def _second_opinion(versus: Versus, result: Comparison) -> Section:
     header = ("seed", "top-1 new", "top-1 base", "only new right", "only base right", "p")
     sentence = (
         "McNemar's exact test compares two trained networks on these videos; it knows nothing of other seeds, so it "
-        + ("is all that one seed allows." if result.verdict == ONE_SEED else "does not decide the verdict.")
+        + ("is all that one seed allows." if result.verdict == "one seed" else "does not decide the verdict.")
     )
     return Section("Second opinion: each seed by itself", (sentence,), Grid(header, rows), level=3)
 
 
-def _movers(heading: str, movers: pd.DataFrame, kind: str) -> Section | None:
-    if not len(movers):
+def _movers(heading: str, movers: Sequence[Mover], kind: str) -> Section | None:
+    if not movers:
         return None
-    rows = tuple(_mover(line) for _, line in movers.head(SHOWN).iterrows())
     remarks = [f"{len(movers)} tests, Holm's correction within this table.{EXPLAINED.get(kind, '')}"]
     if len(movers) > SHOWN:
         remarks.append(f"The {SHOWN} largest of {len(movers)} moves are shown.")
     header = (kind, "videos", "new", "base", "difference", "95 % interval", "p (Holm)")
+    rows = tuple(_mover(mover) for mover in movers[:SHOWN])
     return Section(heading, grid=Grid(header, rows), remarks=tuple(remarks), level=3)
 
 
-def _mover(line: pd.Series) -> tuple[str, ...]:
-    ends = "–" if math.isnan(line["low"]) else f"{line['low']:.1f} to {line['high']:.1f}"
-    p_value = None if math.isnan(line["p_adjusted"]) else float(line["p_adjusted"])
-    numbers = (f"{line['new']:.1f}", f"{line['base']:.1f}", f"{line['difference']:+.1f}", ends, _p(p_value))
-    return str(line["group"]), str(line["n_videos"]), *numbers
+def _mover(mover: Mover) -> tuple[str, ...]:
+    ends = "–" if mover.low is None else f"{mover.low:.1f} to {mover.high:.1f}"
+    numbers = (
+        f"{mover.new:.1f}",
+        f"{mover.base:.1f}",
+        f"{mover.difference:+.1f}",
+        ends,
+        _p(mover.p_adjusted),
+    )
+    return str(mover.group), str(mover.n_videos), *numbers
 
 
 def _flips(versus: Versus) -> Section:
-    found = versus.flips
-    gained, lost = int((found["flip"] == "gained").sum()), int((found["flip"] == "lost").sum())
-    sentence = f"Most seeds of the one right, of the other wrong: {gained} videos gained, {lost} lost."
+    kinds = [flip.flip for flip in versus.flips]
+    sentence = (
+        f"Most seeds of the one right, of the other wrong: {kinds.count('gained')} videos gained, "
+        f"{kinds.count('lost')} lost."
+    )
     rows = tuple(
         (
-            str(line["video"]),
-            line["flip"],
-            *(f"{line[k]}/{line['n_seeds']}" for k in ("new_right", "base_right")),
+            versus.videos[flip.place],
+            flip.flip,
+            *(f"{right}/{len(versus.seeds)}" for right in (flip.new_right, flip.base_right)),
         )
-        for _, line in found.head(SHOWN).iterrows()
+        for flip in versus.flips[:SHOWN]
     )
-    more = (f"The {SHOWN} most decided of {len(found)} are shown.",) if len(found) > SHOWN else ()
+    more = (f"The {SHOWN} most decided of {len(kinds)} are shown.",) if len(kinds) > SHOWN else ()
     grid = Grid(("video", "", "new right", "base right"), rows, words=2) if rows else None
     return Section("Flipped videos", (sentence,), grid, more, level=3)
 
@@ -303,13 +332,16 @@ def _versus_data(versus: Versus) -> dict[str, Any]:
         "n_videos": result.n_videos,
         "top1": versus.top1,
         "mcnemar": [vars(m) for m in result.mcnemar],
-        "factors": _records(versus.factors),
-        "classes": _records(versus.classes),
-        "flips": _records(versus.flips),
+        "factors": [vars(mover) for mover in versus.factors],
+        "classes": [vars(mover) for mover in versus.classes],
+        "flips": [
+            {
+                "video": versus.videos[f.place],
+                "flip": f.flip,
+                "new_right": f.new_right,
+                "base_right": f.base_right,
+            }
+            | {"n_seeds": len(versus.seeds)}
+            for f in versus.flips
+        ],
     }
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Lines as dictionaries, NaN as None."""
-    lines = frame.to_dict("records")
-    return [{str(k): None if v != v else v for k, v in line.items()} for line in lines]  # noqa: PLR0124

@@ -49,20 +49,25 @@ def _combinations(U_test: int, U: int) -> tuple[tuple[int, ...], ...]:
 
 
 def crop_offsets(width: int, height: int, crop_px: int, crops: int) -> tuple[tuple[int, int], ...]:
-    """Top-left corners (x, y) of the square test crops: the centre, or three along the longer side.
+    """Top-left corners (x, y) of the square test crops: the centre, three along the longer side, or five.
 
-    Three crops: left, centre, right; top, centre, bottom where the frame is higher than wide.
+    Three crops: left, centre, right; top, centre, bottom where the frame is higher than wide. Five: the corners row
+    by row, then the centre; with their mirror images they are the 10 crops of TSN and TRN.
 
-    Raises UserError where the crop is larger than the frame or `crops` is neither 1 nor 3.
+    Raises UserError where the crop is larger than the frame or `crops` is neither 1, 3 nor 5.
     """
     if crop_px > min(width, height):
         raise UserError(f"crop_px {crop_px} is larger than the {width} x {height} frame")
-    if crops not in (1, 3):
-        raise UserError(f"crops is 1 (centre) or 3 (along the longer side), not {crops}")
     free_x, free_y = width - crop_px, height - crop_px
     centre = (free_x // 2, free_y // 2)
     if crops == 1:
         return (centre,)
+    if crops == 5:
+        return ((0, 0), (free_x, 0), (0, free_y), (free_x, free_y), centre)
+    if crops != 3:
+        raise UserError(
+            f"crops is 1 (centre), 3 (along the longer side) or 10 (5, each also mirrored), not {crops}"
+        )
     if width >= height:
         return ((0, centre[1]), centre, (free_x, centre[1]))
     return ((centre[0], 0), centre, (centre[0], free_y))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,64 @@ from harness.base.errors import UserError, near_match
 Location = tuple[int | str, ...]
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice (PyYAML keeps the last one silently)."""
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader in which a value means what it looks like, or is refused.
+
+    PyYAML follows YAML 1.1, where `010` is 8, `1:30` is 90, `yes` is true and `1e-3` is text, and it keeps the last of
+    two equal keys. Here numbers are decimal, true and false are the only truth values, `1e-3` is a number, and what
+    YAML 1.1 would turn into something else must be quoted.
+    """
 
 
-def _construct_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+_TRAPS = (
+    (re.compile(r"^[-+]?0[0-9_]+$"), "YAML reads an octal number; write it without the leading zero"),
+    (re.compile(r"^[-+]?0[xXbBoO][0-9a-fA-F_]+$"), "write the number in decimals"),
+    (re.compile(r"^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$"), "YAML reads a number to the base 60"),
+    (re.compile(r"^[-+]?[0-9]+_[0-9_]*$"), "write the number without underscores"),
+    (re.compile(r"^(y|Y|yes|Yes|YES|n|N|no|No|NO|on|On|ON|off|Off|OFF)$"), "YAML reads true or false"),
+    (re.compile(r"^\d{4}-\d\d?-\d\d?([Tt ].*)?$"), "YAML reads a date"),
+)
+_NUMBER = re.compile(r"^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?$")
+
+
+def _construct_scalar_or_refuse(loader: _StrictLoader, node: yaml.ScalarNode) -> Any:
+    for trap, reads in _TRAPS:
+        if node.style is None and trap.match(node.value):
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                f'{node.value}: {reads}; if text is meant, quote it: "{node.value}"',
+                node.start_mark,
+            )
+    return loader.construct_scalar(node)
+
+
+def _construct_number(loader: _StrictLoader, node: yaml.ScalarNode) -> Any:
+    value = str(_construct_scalar_or_refuse(loader, node))
+    return int(value) if re.fullmatch(r"[-+]?[0-9]+", value) else float(value)
+
+
+def _construct_truth(loader: _StrictLoader, node: yaml.ScalarNode) -> Any:
+    plain = node.value.lower() in ("true", "false")
+    return loader.construct_yaml_bool(node) if plain else _construct_scalar_or_refuse(loader, node)
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in known
+        if tag.rpartition(":")[2] in ("bool", "float", "merge", "null")
+    ]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _first in "-+.0123456789":
+    _StrictLoader.yaml_implicit_resolvers.setdefault(_first, []).insert(0, ("harness:number", _NUMBER))
+_StrictLoader.add_constructor("tag:yaml.org,2002:str", _construct_scalar_or_refuse)
+_StrictLoader.add_constructor("harness:number", _construct_number)
+_StrictLoader.add_constructor("tag:yaml.org,2002:bool", _construct_truth)
+
+
+def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen = set()
     for key_node, _ in node.value:
         if isinstance(key_node, yaml.ScalarNode) and key_node.value in seen:
@@ -28,13 +82,13 @@ def _construct_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict
     return loader.construct_mapping(node, deep=True)
 
 
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """One YAML mapping. Raises UserError on a missing, unreadable or broken file."""
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # a SafeLoader
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # a SafeLoader
     except FileNotFoundError:
         raise UserError(f"{path}: no such file{_near_file(path)}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -43,6 +97,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not valid YAML: {_yaml_problem(error)}") from None
     except RecursionError:
         raise UserError(f"{path}: not valid YAML: nested too deeply") from None
+    if isinstance(data, dict):
+        data = {
+            key: value for key, value in data.items() if not str(key).startswith("x-")
+        }  # a place for anchors
     if not isinstance(data, dict):
         found = "an empty file" if data is None else type(data).__name__
         raise UserError(f"{path}: expected a mapping of keys to values at the top, found {found}")

@@ -9,11 +9,21 @@ from harness.models.registry import (
     list_aggregations,
     list_inside,
     list_models,
+    model_entry,
     register_aggregation,
     register_inside,
     register_model,
+    takes_any_U,
+    unregister,
 )
-from harness.models.weights import inflate_2d, list_releases, load_release, read_checkpoint, register_release
+from harness.models.weights import (
+    inflate_2d,
+    list_releases,
+    load_release,
+    load_trunk,
+    read_checkpoint,
+    register_release,
+)
 
 __all__ = [
     "Backbone",
@@ -31,10 +41,14 @@ __all__ = [
     "list_models",
     "list_releases",
     "load_release",
+    "load_trunk",
+    "model_entry",
     "read_checkpoint",
     "register_aggregation",
     "register_inside",
     "register_model",
     "register_release",
     "resolve",
+    "takes_any_U",
+    "unregister",
 ]

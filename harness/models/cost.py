@@ -16,13 +16,14 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness.models.network import VideoModel
 from harness.models.operators import operator_macs
 
 with warnings.catch_warnings():  # fvcore scripts a loss function on import, which torch 2.13 calls deprecated
@@ -36,6 +37,7 @@ CONVENTION = (
     " two an element, LayerNorm and GroupNorm at five; mean and max pooling, activations, softmax and"
     " element-wise arithmetic at nothing"
 )
+Module = TypeVar("Module", bound=nn.Module)
 TOLERANCE = 0.01  # of the two counters on convolutions and matrix products
 _PRODUCTS = frozenset({"conv", "linear", "addmm", "matmul", "bmm", "baddbmm", "einsum"})
 
@@ -125,7 +127,25 @@ def model_cost(model: nn.Module, *, T: int, U: int, crop_px: int) -> Cost:
     return Cost(params, sum(by_operator.values()), counted, by_operator, cross_check)
 
 
-def _on_meta(model: nn.Module) -> nn.Module:
+def shared_macs(model: VideoModel, *, T: int, crop_px: int) -> int:
+    """Multiply-adds a snippet of the steps that run once however many groups it stands in (`forward_groups`)."""
+    ghost = _on_meta(model).eval()
+    prefix = _Prefix(ghost)
+    return sum(_count_fvcore(prefix, torch.empty(1, 3, T, crop_px, crop_px, device="meta")).values())
+
+
+class _Prefix(nn.Module):
+    """The shared steps as a module of their own, which fvcore can trace."""
+
+    def __init__(self, model: VideoModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Any:
+        return self.model.shared_steps()(x)
+
+
+def _on_meta(model: Module) -> Module:
     """A copy whose float tensors are float32 shapes without data; the model itself stays as it is."""
     memo: dict[int, Any] = {}
     for parameter in model.parameters():

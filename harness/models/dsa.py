@@ -72,7 +72,7 @@ class DSA(nn.Module):
     norm sees N·C rows of αU hidden units. U at test time equals U in training.
     """
 
-    any_U = False  # noqa: N815 (U is the field's name)
+    any_U = False
 
     def __init__(self, channels: int, U: int, *, alpha: int = 2) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ cross-checked with the DSANet release's `ResNet_I3D` (golden i3d_r18, i3d_r50).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
@@ -18,9 +18,9 @@ from harness.models.weights import register_release
 
 
 def _i3d(
-    depth: int, num_classes: int, width: int, stem_kernel: int, inflate: Sequence[str], dropout: float
+    depth: int, num_classes: int, width: int, stem_kernel: int, inflate: Iterable[str], dropout: float
 ) -> tuple[Backbone, Head]:
-    check_stages(inflate, "inflate")
+    check_stages(sorted(inflate), "inflate")
     check_dropout(dropout)
     backbone = ResNet3d(depth, width, stem_kernel, dict.fromkeys(inflate, 3))
     return backbone, AverageHead(backbone.channels, num_classes, dropout)
@@ -32,7 +32,7 @@ def i3d_r18(
     *,
     width: int = 64,
     stem_kernel: int = 7,
-    inflate: tuple[str, ...] = ("res4", "res5"),
+    inflate: frozenset[str] = frozenset({"res4", "res5"}),
     dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
     """Basic blocks; in the inflated stages both convolutions are 3×3×3."""
@@ -45,7 +45,7 @@ def i3d_r50(
     *,
     width: int = 64,
     stem_kernel: int = 7,
-    inflate: tuple[str, ...] = ("res4", "res5"),
+    inflate: frozenset[str] = frozenset({"res4", "res5"}),
     dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
     """Bottlenecks; in the inflated stages the first 1×1×1 convolution is 3×1×1."""

@@ -109,7 +109,7 @@ class Backbone(nn.Module):
 class Head(nn.Module):
     """From the last maps of a video's snippets to snippet logits."""
 
-    any_U: ClassVar[bool] = True  # noqa: N815 (U is the field's name)
+    any_U: ClassVar[bool] = True
 
     def forward(self, maps: Any, U: int, boxes: Tensor | None = None) -> Tensor:
         """(N·U, C, T, H, W) maps to (N, U, num_classes) logits."""
@@ -141,7 +141,9 @@ class VideoModel(nn.Module):
         self._tell_places(U)
         return self.head(self.backbone(x_NUCTHW.flatten(0, 1)), U, boxes)
 
-    def forward_groups(self, x_NUCTHW: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:
+    def forward_groups(
+        self, x_NUCTHW: Tensor, groups: Sequence[Sequence[int]], boxes: Tensor | None = None
+    ) -> Tensor:
         """(N, G, num_classes): each group of snippets scored alone, as `forward` would score it.
 
         Groups may overlap (V4D's 36 groups of 10 snippets): the steps before the first module across snippets run
@@ -151,7 +153,7 @@ class VideoModel(nn.Module):
         N, U_all = x_NUCTHW.shape[:2]
         maps = _run(shared, x_NUCTHW.flatten(0, 1))
         if not rest and self.head.any_U:
-            logits_NUK = self.head(maps, U_all)
+            logits_NUK = self.head(maps, U_all, boxes)
             return torch.stack([self.head.consensus(logits_NUK[:, list(g)]) for g in groups], 1)
         scores = []
         for group in groups:
@@ -159,12 +161,14 @@ class VideoModel(nn.Module):
             self._tell_places(len(group))
             rows = torch.arange(N)[:, None] * U_all + torch.as_tensor(list(group))
             of_group = pytree.tree_map(lambda m, rows=rows: m[rows.flatten().to(m.device)], maps)
-            scores.append(self.head.consensus(self.head(_run(rest, of_group), len(group))))
+            own = None if boxes is None else boxes[:, list(group)]
+            scores.append(self.head.consensus(self.head(_run(rest, of_group), len(group), own)))
         return torch.stack(scores, 1)
 
-    def shared_steps(self) -> int:
-        """How many steps of the backbone come before the first one that looks across snippets."""
-        return len(self._divided()[0])
+    def shared_steps(self) -> Step:
+        """The steps before the first one that looks across snippets, as one: (N·U, 3, T, H, W) to maps."""
+        steps = self._divided()[0]
+        return lambda x: _run(steps, x)
 
     def _divided(self) -> tuple[list[Step], list[Step]]:
         steps = list(self.backbone.steps())

@@ -17,7 +17,16 @@ from typing import Any
 from harness.base.errors import UserError, near_match
 
 _EMPTY = inspect.Parameter.empty
-_ORDER = (bool, int, float, tuple, list, str, NoneType)  # a value is taken as the strictest type that fits
+_ORDER = (
+    bool,
+    int,
+    float,
+    frozenset,
+    tuple,
+    list,
+    str,
+    NoneType,
+)  # a value is taken as the strictest type that fits
 
 
 def option_defaults(function: Callable[..., Any], *, but: Sequence[str]) -> dict[str, Any]:
@@ -66,6 +75,8 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return tuple(sorted(value))  # a set has one spelling
     return tuple(value) if isinstance(value, list | tuple) else value
 
 
@@ -94,6 +105,8 @@ def _kinds(hint: Any) -> tuple[type, ...]:
         return tuple(kind for part in typing.get_args(hint) for kind in _kinds(part))
     if typing.get_origin(hint) is typing.Literal:
         return tuple({type(choice) for choice in typing.get_args(hint)})
+    if typing.get_origin(hint) in (set, frozenset):
+        return (frozenset,)
     if typing.get_origin(hint) in (tuple, list, Sequence):
         return (tuple,)
     return (hint,) if hint in _ORDER else ()
@@ -103,6 +116,8 @@ def _as(kind: type, value: Any) -> Any:
     """`value` as `kind`, or None where it is none."""
     if kind is bool or isinstance(value, bool):
         return value if isinstance(value, bool) and kind is bool else None
+    if kind is frozenset:
+        return tuple(sorted(set(value))) if isinstance(value, list | tuple | set | frozenset) else None
     if kind in (tuple, list):
         return tuple(value) if isinstance(value, list | tuple) else None
     if kind is str:

@@ -234,6 +234,11 @@ def module_entry(kind: Kind, name: str) -> ModuleEntry:
     return _MODULES[kind][name]
 
 
+def takes_any_U(aggregation: str) -> bool:  # noqa: N802 (U is the field's name)
+    """Whether a network tests with another number of snippets than it was trained with."""
+    return aggregation == AVERAGE or module_entry("across", aggregation).any_U
+
+
 def registered_in(module: str) -> list[tuple[str, str]]:
     """(kind, name) of everything that a Python module registered; kinds "model", "across", "inside"."""
     models = [("model", e.name) for e in _MODELS.values() if e.function.__module__ == module]

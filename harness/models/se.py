@@ -15,7 +15,7 @@ from harness.models.registry import register_aggregation
 class SE(nn.Module):
     """Pool over T, H, W of the snippet, C to C/reduction to C (with biases), sigmoid, scale."""
 
-    any_U = True  # noqa: N815 (U is the field's name)
+    any_U = True
 
     def __init__(self, channels: int, U: int, *, reduction: int = 16) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ from harness.models.weights import register_release
 class V4D(nn.Module):
     """No bias, no normalisation, no ReLU; zero padding along U and T, so any U can pass."""
 
-    any_U = True  # noqa: N815 (U is the field's name)
+    any_U = True
 
     def __init__(self, channels: int, U: int) -> None:
         super().__init__()

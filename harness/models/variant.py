@@ -2,8 +2,8 @@
 such file.
 
 The file is ordinary Python with a class under `@register_aggregation("name")` or `@register_inside("name")`, or an
-entry function under `@register_model()`. Its text is part of a trial's identity and is kept with the record. It stands alone:
-it imports the standard library, torch, numpy and harness, since a helper module beside it would not be in the hash.
+entry function under `@register_model()`. Its text is part of a trial's identity and is kept with the record. It stands
+alone: it imports the standard library, torch, numpy and harness, since a helper beside it would not be in the hash.
 """
 
 from __future__ import annotations
@@ -66,8 +66,9 @@ def _refuse_foreign_imports(source: str, file: str) -> None:
         return  # running it says what is wrong, and where
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     for node in imports:
-        plain = isinstance(node, ast.Import)
-        names = [alias.name for alias in node.names] if plain else ["." * node.level + (node.module or "")]
+        names = [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            names = ["." * node.level + (node.module or "")]
         for name in names:
             if name.partition(".")[0] not in ALLOWED:
                 raise UserError(

@@ -103,6 +103,24 @@ def load_release(model: VideoModel, state: StateDict, source: str) -> None:
     _load(model, {name: _as_shaped(t, own.get(name), 1) for name, t in renamed.items()}, source)
 
 
+def load_trunk(model: VideoModel, state: StateDict, source: str | None = None) -> None:
+    """Start `model`'s backbone from a release's state dict; its head, and modules that it has not, stay fresh.
+
+    source: one of `list_releases()`; None: recognised by the names. A 2D ResNet (torchvision) is inflated. Raises
+    UserError for a name of the backbone that is missing or left over, or a shape that differs.
+    """
+    source = source or recognise(state)
+    if source == "torchvision":
+        inflate_2d(state, model)
+        return
+    own = model.state_dict()
+    by_block = {_PLACE.sub(".at.*.", name): name for name in own}
+    renamed = {by_block.get(name, name): t for name, t in _RELEASES[source].rename(state).items()}
+    trunk = {name: t for name, t in renamed.items() if name.startswith("backbone.")}
+    fresh = {n: t for n, t in own.items() if n not in trunk and (n.startswith("head.") or ".at." in n)}
+    _load(model, {**fresh, **{name: _as_shaped(t, own.get(name), 1) for name, t in trunk.items()}}, source)
+
+
 def inflate_2d(state_dict_2d: StateDict, model: VideoModel) -> None:
     """Start `model`'s backbone from a torchvision 2D ResNet; head and modules keep their fresh weights.
 

@@ -13,7 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.orchestrate.progress import Forecast, duration, label, top1_text
+from harness.base.text import duration
+from harness.orchestrate.progress import Forecast, label, top1_text
 from harness.plan.expand import Planned
 from harness.trial.record import Record
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol, TextIO
 
+from harness.base.text import duration
 from harness.plan.expand import Planned
 from harness.trial.record import Record
 
@@ -30,13 +31,6 @@ class Progress(Protocol):
 def label(planned: Planned) -> str:
     """How a trial is called on the screen."""
     return f"{planned.experiment} · {planned.row} · seed {planned.seed}"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `6 min`, `2.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class Forecast:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import re
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from harness.base.errors import UserError
 from harness.orchestrate.execute import Outcome
 from harness.plan.estimate import Estimate
 from harness.results import Store
-from harness.results.files import read_row, write_parquet
+from harness.results.files import DamagedError, read_row, write_frame
+
+OWN = re.compile(r"\d{8}-\d{6}-[0-9a-f]+\.parquet")
 
 
 @dataclass(frozen=True)
 class RunNote:
     """One run's file: written before it starts, and again with what happened."""
 
-    path: Path
+    store: Store
+    name: str
     row: dict[str, Any]
 
     def finish(self, outcome: Outcome) -> None:
@@ -34,7 +37,7 @@ class RunNote:
             "failed": len(outcome.failed),
             "interrupted": outcome.interrupted,
         }
-        write_parquet(pd.DataFrame([{**self.row, **happened}]), self.path)
+        write_frame(self.store.storage, self.name, pd.DataFrame([{**self.row, **happened}]))
 
 
 def note_run(store: Store, experiments: Sequence[str], profile: str, expected: Estimate) -> RunNote:
@@ -49,23 +52,20 @@ def note_run(store: Store, experiments: Sequence[str], profile: str, expected: E
         "estimated_low": wall.low if wall else None,
         "estimated_high": wall.high if wall else None,
     }
-    name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}.parquet"
-    note = RunNote(store.root / "history" / name, row)
-    write_parquet(pd.DataFrame([row]), note.path)
-    return note
+    name = f"history/{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}.parquet"
+    write_frame(store.storage, name, pd.DataFrame([row]))
+    return RunNote(store, name, row)
 
 
 def past_runs(store: Store) -> list[dict[str, Any]]:
     """All runs of a store, oldest first; those that were killed have no `actual_seconds`.
 
-    Damaged notes are skipped: they say nothing about results.
+    DamagedError notes are skipped: they say nothing about results.
     """
     rows = []
-    for path in sorted((store.root / "history").glob("*.parquet")):
-        try:
-            rows.append(read_row(path))
-        except UserError:
-            continue
+    for name in sorted(name for name in store.storage.listing("history") if OWN.fullmatch(name)):
+        with contextlib.suppress(DamagedError, FileNotFoundError):
+            rows.append(read_row(store.storage, f"history/{name}"))
     return rows
 
 

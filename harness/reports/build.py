@@ -13,12 +13,12 @@ import pandas as pd
 from harness.base.errors import UserError
 from harness.experiment.paper import PaperNumbers, PaperTable, load_paper
 from harness.experiment.spec import Experiment, Profile, Recipe
+from harness.methods.evidence import Evidence, gather
+from harness.methods.signature import short_hash
 from harness.reports.columns import columns_of, line_of
 from harness.reports.cost_table import cost_table, titled
-from harness.methods.evidence import Evidence, gather
 from harness.reports.notes import dataset_name, notes_of
 from harness.reports.reading import reading_of, resolved_note, story_of
-from harness.methods.signature import short_hash
 from harness.reports.table import Table
 
 

@@ -7,8 +7,8 @@ from typing import cast
 import pandas as pd
 
 from harness.experiment.paper import PaperRow, PaperTable
-from harness.reports.cost_table import paper_number, row_cost
 from harness.methods.evidence import Evidence, RowEvidence
+from harness.reports.cost_table import paper_number, row_cost
 from harness.reports.table import EMPTY, Cell, Column, Direction, Line, empty, significant, word
 from harness.statistics.intervals import mean_interval
 from harness.trial.record import METRICS

@@ -13,11 +13,11 @@ from functools import cache
 
 import torch
 
-from harness.models.cost import CONVENTION, TOLERANCE, Cost, model_cost
-from harness.plan.expand import row_network
 from harness.experiment.paper import PaperNumbers, PaperRow
 from harness.experiment.spec import Experiment, Profile, Row, Scale, Trial, Variant
 from harness.models import VideoModel
+from harness.models.cost import CONVENTION, TOLERANCE, Cost, model_cost
+from harness.plan.expand import row_network
 from harness.reports.table import Cell, Column, Line, Table, empty, word
 from harness.trial.build import build_model
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from harness.experiment.paper import PaperNumbers, PaperTable, load_paper
 from harness.experiment.spec import Experiment, Profile
+from harness.methods.evidence import Evidence, RowEvidence, gather
 from harness.reports import style
 from harness.reports.columns import FACTORS, accuracy_cell
 from harness.reports.cost_table import RowCost, row_cost
-from harness.methods.evidence import Evidence, RowEvidence, gather
 from harness.reports.notes import dataset_name
 from harness.results import Store
 
@@ -169,7 +169,7 @@ def learning_curves(evidence: Evidence, rows: list[RowEvidence]) -> Figure:
 def _curves(row: RowEvidence) -> NDArray[np.float64]:
     """(seeds, epochs) top-1 on val, in percent."""
     curves = [
-        Store(Path(root)).curve(i)["val_top1"].to_numpy(float)
+        Store(root).curve(i)["val_top1"].to_numpy(float)
         for root, i in zip(row.done["root"], row.done["id"], strict=True)
     ]
     return np.stack(curves)

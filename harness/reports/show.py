@@ -11,9 +11,9 @@ import pandas as pd
 from harness.base.errors import UserError, near_match
 from harness.experiment.paper import load_paper
 from harness.experiment.spec import Experiment, Profile
+from harness.methods.evidence import Evidence, RowEvidence, gather
 from harness.reports.build import build_table
 from harness.reports.columns import COST_FIELDS, columns_of, line_of
-from harness.methods.evidence import Evidence, RowEvidence, gather
 from harness.reports.table import Cell, Column
 from harness.trial.record import METRICS
 

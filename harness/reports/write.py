@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from harness.base.errors import UserError
+from harness.base.files import folder_from, write_atomically
 from harness.experiment.load import ROOT
 from harness.experiment.spec import Experiment, Profile
 from harness.reports.build import build_table
@@ -24,7 +22,7 @@ RENDERERS: dict[str, Callable[[Table], str]] = {"md": markdown, "tex": latex, "h
 
 def reports_root() -> Path:
     """`$HARNESS_REPORTS`, else `reports` beside the package."""
-    return Path(os.environ.get("HARNESS_REPORTS") or ROOT / "reports")
+    return folder_from("HARNESS_REPORTS", ROOT / "reports")
 
 
 def write_tables(
@@ -55,17 +53,5 @@ def write_table(table: Table, folder: Path) -> list[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename. Raises UserError naming the path."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        problem = error.strerror or error
-        raise UserError(
-            f"{path}: cannot be written: {problem}; choose another folder with --reports"
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    """A file of a report, whole or not at all. Raises StorageError naming the path."""
+    write_atomically(path, content, remedy="choose another folder with --reports")

@@ -12,18 +12,42 @@ from typing import Any
 
 import pandas as pd
 
-from harness.experiment.identity import canonical_json
+from harness.experiment.identity import canonical_json, trial_id
+from harness.experiment.migrate import SCHEMA_VERSION, read_trial
 from harness.experiment.spec import Trial
-from harness.plan.expand import Planned
-from harness.trial.record import METRICS, SCHEMA_VERSION, Record
+from harness.results.record import Record, Written
+
+# The metrics of the first records, which did not say which of their columns are metrics.
+FIRST_METRICS = (
+    "top1",
+    "top5",
+    "mean_class_accuracy",
+    "factor_appearance",
+    "factor_motion",
+    "factor_order",
+    "factor_position",
+    "test_loss",
+    "val_top1",
+)
+
+# Columns that the index and `harness.results.load` add.
+ADDED = {"index_part", "index_file", "index_stamp", "source", "root"}
 
 
-def flatten(record: Record, written: Planned | None) -> dict[str, Any]:
-    """One row of scalars: identity, configuration, metrics, `cost_*`, `provenance_*`.
+def flatten(record: Record, written: Written | None) -> dict[str, Any]:
+    """One row of scalars: identity, configuration, every metric by its name, `cost_*`, `provenance_*`.
 
     `written` says under which experiment, row and profile the trial ran first; it is for people, not for
-    joining: the same trial may stand in several tables.
+    joining: the same trial may stand in several tables. Raises ValueError for a metric with the name of another
+    column: it would hide it.
     """
+    row = _without_metrics(record, written)
+    if taken := sorted((row.keys() | ADDED) & record.metrics.keys()):
+        raise ValueError(f"a metric cannot be called {taken[0]!r}: that is another column of a record")
+    return {**row, **{name: float(value) for name, value in record.metrics.items()}}
+
+
+def _without_metrics(record: Record, written: Written | None) -> dict[str, Any]:
     return {
         "id": record.id,
         "schema_version": SCHEMA_VERSION,
@@ -35,7 +59,7 @@ def flatten(record: Record, written: Planned | None) -> dict[str, Any]:
         "written_profile": written.profile if written else None,
         **config_columns(record.trial),
         "dataset_manifest": record.provenance.get("dataset_manifest"),
-        **{name: record.metrics.get(name, math.nan) for name in METRICS},
+        "metrics": json.dumps(list(record.metrics)),
         **{f"cost_{name}": float(value) for name, value in record.cost.items()},
         **{f"provenance_{name}": _scalar(value) for name, value in record.provenance.items()},
         "provenance": json.dumps(record.provenance, sort_keys=True, default=str),
@@ -44,29 +68,47 @@ def flatten(record: Record, written: Planned | None) -> dict[str, Any]:
 
 def config_columns(trial: Trial) -> dict[str, Any]:
     """The trial's own settings, by the names of the field (T frames a snippet, U snippets a video)."""
-    network = trial.network
+    network, across = trial.network, trial.network.aggregation
     return {
         "seed": trial.seed,
-        "backbone": network.backbone,
-        "aggregation": network.aggregation,
-        "position": network.position,
-        "beta": float(network.beta),
-        "placement": canonical_json(network.placement),
-        "options": canonical_json(network.options),
-        "width": network.width,
+        "model": network.model,
+        "model_options": canonical_json(network.options),
+        "inside": canonical_json([one.model_dump(mode="json") for one in network.inside]),
+        "aggregation": across.name if across else "average",
+        "position": across.position if across else None,
+        "beta": across.beta if across else 1.0,
+        "placement": canonical_json(across.placement if across else {}),
+        "options": canonical_json(across.options if across else {}),
         "T": trial.train.T,
         "U": trial.train.U,
         "test_U": trial.test.U,
         "crops": trial.test.crops,
         "grouping": trial.test.grouping,
-        "interval": trial.interval,
-        "crop_px": trial.crop_px,
-        "dataset": str(trial.dataset.get("name")),
+        "interval": trial.train.interval,
+        "crop_px": trial.train_crop,
+        "test_crop_px": trial.test_crop,
+        "dataset": trial.dataset.name,
         "recipe": canonical_json(trial.recipe.model_dump(mode="json")),
         **trial.numerics.model_dump(include={"device", "threads", "precision"}),
-        "variant": trial.variant.file if trial.variant else None,
+        "variant": ", ".join(variant.file for variant in trial.variants) or None,
         "config": trial.model_dump_json(),
     }
+
+
+def migrated(row: dict[str, Any], place: str) -> dict[str, Any]:
+    """A record's row in today's columns: the config of an older schema is migrated, and what follows from it.
+
+    The row's `schema_version` stays what its file has. Raises UserError where the config is not of its version.
+    """
+    version = int(row.get("schema_version") or SCHEMA_VERSION)
+    if "config" not in row or version == SCHEMA_VERSION:
+        return row
+    trial = read_trial(row["config"], version, place)
+    kept = {name: value for name, value in row.items() if name not in _FIRST_COLUMNS}
+    return {**kept, **config_columns(trial), "id": trial_id(trial)}
+
+
+_FIRST_COLUMNS = {"backbone", "width"}  # of the first schema, called otherwise now
 
 
 def _scalar(value: Any) -> Any:
@@ -79,16 +121,23 @@ def _scalar(value: Any) -> Any:
 
 def unflatten(row: dict[str, Any], curve: pd.DataFrame, predictions: pd.DataFrame) -> Record:
     """The record that `flatten` wrote."""
-    metrics = {name: float(row[name]) for name in METRICS if row.get(name) is not None}
     cost = {name.removeprefix("cost_"): value for name, value in row.items() if name.startswith("cost_")}
     return Record(
         trial=Trial.model_validate_json(row["config"]),
         status=row["status"],
         reason=row["reason"],
         traceback=row["traceback"],
-        metrics=metrics,
+        metrics=_metrics(row),
         curve=curve,
         predictions=predictions,
         cost={name: value for name, value in cost.items() if value is not None},
         provenance=json.loads(row["provenance"]),
     )
+
+
+def _metrics(row: dict[str, Any]) -> dict[str, float]:
+    """A first record wrote NaN for what it did not have; a later one names what it has."""
+    if row.get("metrics"):
+        return {name: float(row[name]) for name in json.loads(row["metrics"])}
+    held = {name: row[name] for name in FIRST_METRICS if row.get(name) is not None}
+    return {name: float(value) for name, value in held.items() if not math.isnan(value)}

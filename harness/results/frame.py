@@ -6,11 +6,13 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from harness.base.files import folder_from
+from harness.base.text import is_uri
 from harness.experiment.load import BASELINES, ROOT
+from harness.results.index import PARTS, Index
 from harness.results.store import Store
 
 
@@ -18,9 +20,10 @@ class Unreadable(UserWarning):
     """A record file is damaged; it is left out and its trial counts as not done."""
 
 
-def runs_root() -> Path:
-    """The user's own records: `$HARNESS_RESULTS`, else `results/runs`."""
-    return Path(os.environ.get("HARNESS_RESULTS") or ROOT / "results" / "runs")
+def runs_root() -> Path | str:
+    """The user's own records: `$HARNESS_RESULTS` (a folder, or a URI that pyarrow knows), else `results/runs`."""
+    named = os.environ.get("HARNESS_RESULTS", "")
+    return named if is_uri(named) else folder_from("HARNESS_RESULTS", ROOT / "results" / "runs")
 
 
 def baseline_roots() -> list[Path]:
@@ -32,21 +35,33 @@ def load(*roots: Path | str) -> pd.DataFrame:
     """Records of `roots` (default: the user's runs, then the shipped baselines), one line a trial.
 
     Columns: id, status (done, failed, unreadable), reason, source (runs, baselines), root, seed, the
-    configuration (`harness.results.flatten.config_columns`), every metric of `harness.trial.record.METRICS`,
+    configuration (`harness.results.flatten.config_columns`), every metric that a record holds, by its name,
     `cost_*`, `provenance_*`. The first root that has a trial done wins; a failed or unreadable record stands
     only where no root has it done. A damaged file gives an `Unreadable` warning and a line of that status.
     """
-    stores = [Store(Path(root)) for root in roots or (runs_root(), *baseline_roots())]
-    rows = [row for part in ("trials", "failed") for store in stores for row in _rows(store, part)]
-    rows.sort(key=lambda row: row["status"] != "done")  # stable: done before the rest, earlier roots first
-    frame = pd.DataFrame(rows, columns=None if rows else ["id", "status", "reason", "source", "root"])
-    return frame.drop_duplicates("id").reset_index(drop=True)
+    stores = [Store(root) for root in roots or (runs_root(), *baseline_roots())]
+    indexed = [(store, store.index()) for store in stores]
+    frames = [frame for part in PARTS for store, index in indexed for frame in _frames(store, index, part)]
+    if not frames:
+        return pd.DataFrame(columns=["id", "status", "reason", "source", "root"])
+    frame = pd.concat(frames, ignore_index=True)
+    order = (frame["status"] != "done").argsort(kind="stable")  # done before the rest, earlier roots first
+    frame = frame.iloc[order].drop_duplicates("id").reset_index(drop=True)
+    for name in map(str, frame.select_dtypes("str").columns):
+        if not frame[name].notna().any():  # no variant, no reason: None as in the records, not NaN
+            frame[name] = pd.Series([None] * len(frame), dtype=object)
+    return frame
 
 
-def _rows(store: Store, part: str) -> Iterator[dict[str, Any]]:
+def _frames(store: Store, index: Index, part: str) -> Iterator[pd.DataFrame]:
+    """The readable records of a part, then the others; none of them empty."""
     where = {"source": store.source, "root": str(store.root)}
-    rows, unreadable = store.rows(part)
-    yield from ({**row, **where} for row in rows)
-    for trial_id, reason in unreadable.items():
+    rows = index.frame(part)
+    if len(rows):
+        yield rows.assign(**where)
+    lost = [(stem, reason) for (found, stem), reason in index.unreadable.items() if found == part]
+    for _, reason in lost:
         warnings.warn(reason, Unreadable, stacklevel=4)
-        yield {"id": trial_id, "status": "unreadable", "reason": reason, **where}
+    if lost:
+        names, reasons = zip(*lost, strict=True)
+        yield pd.DataFrame({"id": names, "status": "unreadable", "reason": reasons}).assign(**where)

@@ -1,4 +1,5 @@
 """Intervals, paired comparison, power, order of a table's rows, and the calibration of all these.
 
-Arrays and frames in, frames and dataclasses out; knows no files and no plots.
+Arrays in, numbers and dataclasses out: no words for readers, no files. A bad shape is a ValueError, since whoever calls
+has lined the seeds and videos up.
 """

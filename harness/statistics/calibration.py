@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from harness.base.errors import UserError
 from harness.statistics.intervals import Bools, as_correct
-from harness.statistics.paired import BETTER, WORSE, compare
+from harness.statistics.paired import Verdict, compare
 
 Simulator = Callable[[np.random.Generator], tuple[Bools, Bools]]
 
@@ -38,19 +37,19 @@ def disjoint_pair(rng: np.random.Generator, correct_SV: ArrayLike, n_seeds: int)
     """
     all_SV = as_correct(correct_SV, "records")
     if 2 * n_seeds > all_SV.shape[0]:
-        raise UserError(f"two disjoint sets of {n_seeds} seeds need {2 * n_seeds}, got {all_SV.shape[0]}")
+        raise ValueError(f"two disjoint sets of {n_seeds} seeds need {2 * n_seeds}, got {all_SV.shape[0]}")
     picked = rng.permutation(all_SV.shape[0])[: 2 * n_seeds]
     return all_SV[picked[:n_seeds]], all_SV[picked[n_seeds:]]
 
 
 def false_alarm_rate(simulate: Simulator, n_repeats: int, *, alpha: float = 0.05, rng_seed: int = 0) -> Rate:
     """How often `compare` calls a pair without a true difference better or worse."""
-    return _rate(simulate, n_repeats, (BETTER, WORSE), alpha, rng_seed)
+    return _rate(simulate, n_repeats, ("better", "worse"), alpha, rng_seed)
 
 
 def detection_rate(simulate: Simulator, n_repeats: int, *, alpha: float = 0.05, rng_seed: int = 0) -> Rate:
     """How often `compare` calls the new method better, where it is: the power that was reached."""
-    return _rate(simulate, n_repeats, (BETTER,), alpha, rng_seed)
+    return _rate(simulate, n_repeats, ("better",), alpha, rng_seed)
 
 
 def binomial_rate(count: int, n: int) -> Rate:
@@ -59,11 +58,12 @@ def binomial_rate(count: int, n: int) -> Rate:
     return Rate(100 * count / n, 100 * float(interval.low), 100 * float(interval.high), n)
 
 
-def _rate(simulate: Simulator, n_repeats: int, counted: tuple[str, ...], alpha: float, rng_seed: int) -> Rate:
+def _rate(
+    simulate: Simulator, n_repeats: int, counted: tuple[Verdict, ...], alpha: float, rng_seed: int
+) -> Rate:
     rng = np.random.default_rng(rng_seed)
     count = 0
-    for repeat in range(n_repeats):
+    for _ in range(n_repeats):
         new_SV, base_SV = simulate(rng)
-        result = compare(new_SV, base_SV, range(len(new_SV)), alpha=alpha, rng_seed=repeat)
-        count += result.verdict in counted
+        count += compare(new_SV, base_SV, range(len(new_SV)), alpha=alpha).verdict in counted
     return binomial_rate(count, n_repeats)

@@ -1,4 +1,4 @@
-"""Intervals: Student's t over seeds, and the two-level (seeds, then videos) bootstrap of a paired difference.
+"""Intervals: Student's t over seeds, and a paired difference with crossed random effects, seeds and videos.
 
 The variance model of a comparison. d[s, v] is 1 where only the new method is right, -1 where only the base
 method is right, else 0, for seed s and test video v. Seeds and videos are crossed, and both are random: the
@@ -7,14 +7,12 @@ answer is meant for new seeds and for new videos of the same kind.
     d[s, v] = difference + seed[s] + video[v] + residual[s, v]
     variance of the mean = var_seed / S + var_video / V + var_residual / (S V)
 
-A plain bootstrap of this layout is wrong in two ways. Resampling 3 to 5 seeds shows only (S - 1) / S of
-their variance, and ignores that a spread seen in 3 seeds is itself uncertain: an interval of 1.96 such errors
-finds a method different from itself in about 15 % (S = 5) to 21 % (S = 3) of comparisons. And resampling rows
-and columns of cells counts the residual more than once (Owen 2007, "The pigeonhole bootstrap"). So, after the
-random effect bootstrap (Carpenter, Goldstein and Rasbash 2003): draw seeds as seed effects, reflated by
-sqrt(S / (S - 1)); draw videos as video effects, shrunk to carry var_video and not the residual (the seed
-effects carry that already); take the standard error of the draws; multiply it by Student's t with
-Satterthwaite's degrees of freedom. `benchmarks/bench_calibration.py` measures the false alarms of all this.
+All three are known in closed form from the mean squares of the two-way layout, so nothing is drawn: the interval is
+Student's t with Satterthwaite's degrees of freedom (Searle, Casella and McCulloch 1992, "Variance Components", ch. 4
+and 6). A plain bootstrap of the layout would be wrong: it shows only (S - 1) / S of the seeds' variance, ignores that a
+spread seen in 3 seeds is itself uncertain, and counts the residual more than once (Owen 2007, "The pigeonhole
+bootstrap"); it finds a method different from itself in 15 % (S = 5) to 21 % (S = 3) of comparisons.
+`benchmarks/bench_calibration.py` measures the false alarms of both. What is no mean over videos: `resample`.
 
 All results are in points (percent of videos).
 """
@@ -26,9 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-
-from harness.base.errors import UserError
+from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -36,13 +32,12 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the ends of its interval (None where the data allow none); `kind` says how it was made."""
+    """A mean of `n` seeds and the ends of its interval; both None where the data allow none."""
 
     mean: float
     low: float | None
     high: float | None
     n: int
-    kind: str
 
     @property
     def excludes_zero(self) -> bool:
@@ -71,54 +66,45 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class Crossed:
-    """A paired difference taken apart: the effects to draw from (points; shapes (S,), (V,)), its errors."""
-
-    difference: float
-    seed_effects: Floats
-    video_effects: Floats
-    errors: Errors
-
-
-@dataclass(frozen=True)
-class TwoLevel:
-    """A difference's interval, two-sided p-value and layout (both None where there is no interval)."""
+class Tested:
+    """A difference's interval, two-sided p-value and errors (the last two None where there is no interval)."""
 
     interval: Interval
     p_value: float | None
-    crossed: Crossed | None
+    errors: Errors | None
 
 
 def mean_interval(values: Sequence[float] | Floats, level: float = 0.95) -> Interval:
     """Mean of one number a seed, with Student's t interval over the seeds.
 
-    One value gets no interval, and `kind` says so. UserError for no values, or values that are not finite.
+    One value gets no interval, nor do several equal ones: they show no spread to judge by (three dead networks agree
+    to the last digit). ValueError for no values, or values that are not finite.
     """
     x_S = np.asarray(values, dtype=float)
     if x_S.size == 0 or not np.isfinite(x_S).all():
-        raise UserError(f"an interval needs finite numbers, one a seed; got {list(values)}")
+        raise ValueError(f"an interval needs finite numbers, one a seed; got {list(values)}")
     mean, n = float(x_S.mean()), x_S.size
-    if n == 1:
-        return Interval(mean, None, None, 1, "one seed: no interval")
-    half = float(stats.t.ppf((1 + level) / 2, n - 1) * x_S.std(ddof=1) / np.sqrt(n))
-    return Interval(mean, mean - half, mean + half, n, f"{100 * level:g} % Student t over {n} seeds")
+    if n == 1 or x_S.min() == x_S.max():
+        return Interval(mean, None, None, n)
+    half = float(stdtrit(n - 1, (1 + level) / 2) * x_S.std(ddof=1) / np.sqrt(n))
+    return Interval(mean, mean - half, mean + half, n)
 
 
 def as_correct(correct_SV: ArrayLike, name: str) -> Bools:
-    """`correct_SV` as a bool array of shape (seeds, test videos), or UserError naming `name`."""
+    """`correct_SV` as a bool array of shape (seeds, test videos), or ValueError naming `name`."""
     array = np.asarray(correct_SV)
     if array.ndim != 2 or 0 in array.shape:
-        raise UserError(f"{name}: expected a table of seeds x test videos, got shape {array.shape}")
+        raise ValueError(f"{name}: expected a table of seeds x test videos, got shape {array.shape}")
     if array.dtype != np.bool_ and not np.isin(array, (0, 1)).all():
-        raise UserError(f"{name}: expected right/wrong (1/0) for each seed and video, got other values")
+        raise ValueError(f"{name}: expected right/wrong (1/0) for each seed and video, got other values")
     return array.astype(bool)
 
 
 def as_pair(correct_new_SV: ArrayLike, correct_base_SV: ArrayLike) -> tuple[Bools, Bools]:
-    """Both tables as bool arrays of one shape; UserError where seeds or videos do not match."""
+    """Both tables as bool arrays of one shape; ValueError where seeds or videos do not match."""
     new_SV, base_SV = as_correct(correct_new_SV, "new"), as_correct(correct_base_SV, "base")
     if new_SV.shape != base_SV.shape:
-        raise UserError(
+        raise ValueError(
             f"a paired comparison needs the same seeds and test videos: new has {new_SV.shape[0]} seeds x "
             f"{new_SV.shape[1]} videos, base has {base_SV.shape[0]} x {base_SV.shape[1]}"
         )
@@ -138,17 +124,16 @@ def mean_squares(x_SV: Floats) -> tuple[float, float, float]:
     )
 
 
-def crossed(x_SV: Floats) -> Crossed:
-    """Take a layout in points (seeds x videos, at least 2 of both) apart into effects and standard errors."""
+def errors_of(x_SV: Floats) -> Errors:
+    """The errors of the mean of a layout in points (seeds x videos, at least 2 of both)."""
     S, V = x_SV.shape
     ms_seed, ms_video, ms_residual = mean_squares(x_SV)
-    kept = max(0.0, ms_video - ms_residual) / ms_video if ms_video else 0.0
-    seed = ms_seed / (S * V) + rounding_variance(S, V)
-    return Crossed(
-        difference=float(x_SV.mean()),
-        seed_effects=(x_SV.mean(1) - x_SV.mean()) * np.sqrt(S / (S - 1)),
-        video_effects=(x_SV.mean(0) - x_SV.mean()) * np.sqrt(kept * V / (V - 1)),
-        errors=Errors(seed, kept * ms_video / (S * V), ms_residual / (S * V), S, V),
+    return Errors(
+        seed=ms_seed / (S * V) + rounding_variance(S, V),
+        video=max(0.0, ms_video - ms_residual) / (S * V),
+        residual=ms_residual / (S * V),
+        n_seeds=S,
+        n_videos=V,
     )
 
 
@@ -176,40 +161,20 @@ def degrees_of_freedom(errors: Errors, seed_K: Floats) -> Floats:
     return np.maximum(lowest, (seed_K + errors.video) ** 2 / spread_K)
 
 
-def bootstrap_draws(parts: Crossed, n_boot: int, rng: np.random.Generator) -> Floats:
-    """(n_boot,) differences in points: seeds drawn with replacement, then videos, as corrected effects."""
-    seeds_B = _resampled_means(parts.seed_effects, n_boot, rng)
-    return parts.difference + seeds_B + _resampled_means(parts.video_effects, n_boot, rng)
-
-
-def two_level(
-    new_SV: Bools, base_SV: Bools, alpha: float = 0.05, n_boot: int = 10_000, rng_seed: int = 0
-) -> TwoLevel:
+def paired_difference(new_SV: Bools, base_SV: Bools, alpha: float = 0.05) -> Tested:
     """Interval and p-value of the difference in top-1, new minus base; both tables seeds x videos, checked.
 
-    The numbers do not depend on the order of seeds or videos, and change only their sign when new and base
-    swap. One seed or one video gives the difference alone.
+    One seed or one video gives the difference alone.
     """
     d_SV = 100.0 * (new_SV.astype(float) - base_SV)
-    S, V = d_SV.shape
-    if min(S, V) < 2:
-        missing = "one seed" if S < 2 else "one video"
-        return TwoLevel(Interval(float(d_SV.mean()), None, None, S, f"{missing}: no interval"), None, None)
-    sign = -1.0 if d_SV.sum() < 0 else 1.0  # draw on one side, so that swapping new and base swaps the ends
-    parts = crossed(sign * d_SV)
-    draws_B = bootstrap_draws(parts, n_boot, np.random.default_rng(rng_seed))
-    error = float(np.sqrt(draws_B.var() + rounding_variance(S, V)))
-    df = float(degrees_of_freedom(parts.errors, np.array(parts.errors.seed)))
-    estimate = sign * parts.difference
-    half = float(stats.t.ppf(1 - alpha / 2, df)) * error
-    p_value = float(2 * stats.t.sf(abs(estimate) / error, df))
-    kind = f"{100 * (1 - alpha):g} % two-level bootstrap, {S} seeds x {V} videos"
-    return TwoLevel(Interval(estimate, estimate - half, estimate + half, S, kind), p_value, parts)
+    if min(d_SV.shape) < 2:
+        return Tested(Interval(float(d_SV.mean()), None, None, d_SV.shape[0]), None, None)
+    return tested(float(d_SV.mean()), errors_of(d_SV), alpha)
 
 
-def _resampled_means(effects_N: Floats, n_boot: int, rng: np.random.Generator) -> Floats:
-    """Means of N draws with replacement, n_boot times: a multinomial over the few distinct values is as exact
-    as drawing indices and hundreds of times cheaper, and does not depend on the order of the values."""
-    levels, counts = np.unique(effects_N.round(9), return_counts=True)
-    weights_BL = rng.multinomial(effects_N.size, counts / effects_N.size, size=n_boot)
-    return weights_BL @ levels / effects_N.size
+def tested(difference: float, errors: Errors, alpha: float) -> Tested:
+    """A difference (points) against 0, with these errors: Satterthwaite's t."""
+    df = float(degrees_of_freedom(errors, np.array(errors.seed)))
+    half = float(stdtrit(df, 1 - alpha / 2)) * errors.total
+    p_value = float(2 * stdtr(df, -abs(difference) / errors.total))
+    return Tested(Interval(difference, difference - half, difference + half, errors.n_seeds), p_value, errors)

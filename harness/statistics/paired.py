@@ -1,7 +1,7 @@
 """Is the new method better? One paired comparison, several with Holm's correction, and where they differ.
 
 Both methods are tested on the same videos with the same seeds (a seed fixes data order and shared
-initialisation). The answer comes from the two-level bootstrap of `intervals`; McNemar's exact test per seed
+initialisation). The answer comes from the crossed random effects of `intervals`; McNemar's exact test per seed
 is a second opinion about two trained networks, not about the methods.
 """
 
@@ -9,21 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import bdtr
 
-from harness.base.errors import UserError
-from harness.statistics.intervals import Bools, Interval, TwoLevel, as_pair, two_level
+from harness.statistics.intervals import Bools, Interval, as_pair, paired_difference
 from harness.statistics.power import detectable
 
-BETTER = "better"
-WORSE = "worse"
-NO_DIFFERENCE = "no difference detected"
-ONE_SEED = "not decidable with one seed"
-ONE_VIDEO = "not decidable with one test video"
+Verdict = Literal["better", "worse", "no difference", "one seed", "one video"]
 
 
 @dataclass(frozen=True)
@@ -41,51 +36,78 @@ class Comparison:
     """New against base, in points of top-1. `p_adjusted` (Holm) decides the verdict; alone it is `p_value`.
 
     `smallest_detectable` is the true difference that this test, with the spread that it saw, finds in 80 % of
-    repetitions; None where no spread can be seen (one seed, one video, identical answers).
-    `notes` are sentences for the reader.
+    repetitions; None where no spread can be seen (one seed, one video, or `identical` answers).
+    `family` is the number of comparisons that Holm's correction is over.
     """
 
     difference: float
     interval: Interval
     p_value: float | None
     p_adjusted: float | None
-    verdict: str
+    verdict: Verdict
     smallest_detectable: float | None
     mcnemar: tuple[McNemar, ...]
     n_seeds: int
     n_videos: int
     alpha: float
-    notes: tuple[str, ...]
+    identical: bool
+    family: int = 1
+
+
+@dataclass(frozen=True)
+class Mover:
+    """A group of videos (a class, a factor): both methods' top-1 and their difference, in points.
+
+    `low`, `high` and `p_adjusted` (Holm, over all groups) are None where one seed or one video allows none.
+    """
+
+    group: Hashable
+    n_videos: int
+    new: float
+    base: float
+    difference: float
+    low: float | None
+    high: float | None
+    p_adjusted: float | None
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A video whose majority answer flipped: `place` among the videos, seeds that are right on either side."""
+
+    place: int
+    flip: Literal["gained", "lost"]
+    new_right: int
+    base_right: int
 
 
 def compare(
-    correct_new_SV: ArrayLike,
-    correct_base_SV: ArrayLike,
-    seeds: Sequence[int],
-    *,
-    alpha: float = 0.05,
-    n_boot: int = 10_000,
-    rng_seed: int = 0,
+    correct_new_SV: ArrayLike, correct_base_SV: ArrayLike, seeds: Sequence[int], *, alpha: float = 0.05
 ) -> Comparison:
     """Compare two methods' right/wrong answers; both tables are (seeds, test videos), rows in `seeds` order.
 
-    Raises UserError where the shapes differ, a value is not right/wrong, or `seeds` does not fit the rows.
+    Raises ValueError where the shapes differ, a value is not right/wrong, or `seeds` does not fit the rows.
     """
     new_SV, base_SV = as_pair(correct_new_SV, correct_base_SV)
-    _check_seeds(seeds, new_SV.shape[0])
-    result = two_level(new_SV, base_SV, alpha, n_boot, rng_seed)
+    if len(seeds) != len(new_SV) or len(set(seeds)) != len(seeds):
+        raise ValueError(f"{len(new_SV)} rows of answers need as many seeds, each once; got {list(seeds)}")
+    result = paired_difference(new_SV, base_SV, alpha)
+    identical = np.array_equal(new_SV, base_SV)
+    spread = (
+        result.errors if not identical else None
+    )  # no spread to judge by is no test that detects anything
     return Comparison(
         difference=result.interval.mean,
         interval=result.interval,
         p_value=result.p_value,
         p_adjusted=result.p_value,
         verdict=_verdict(result.interval.mean, result.p_value, alpha, new_SV.shape[0]),
-        smallest_detectable=_smallest_detectable(result, new_SV, base_SV, alpha),
+        smallest_detectable=None if spread is None else detectable(spread, alpha),
         mcnemar=tuple(mcnemar_exact(n, b, s) for n, b, s in zip(new_SV, base_SV, seeds, strict=True)),
         n_seeds=new_SV.shape[0],
         n_videos=new_SV.shape[1],
         alpha=alpha,
-        notes=_notes(new_SV, base_SV),
+        identical=identical,
     )
 
 
@@ -94,48 +116,42 @@ def compare_many(
 ) -> dict[str, Comparison]:
     """Several rows at once, each (new_SV, base_SV, seeds): Holm's correction over those that can be tested.
 
-    Intervals stay those of each row alone; the verdict uses `p_adjusted`, and a note says where that matters.
+    Intervals stay those of each row alone; the verdict uses `p_adjusted`.
     """
     alone = {name: compare(new, base, seeds, alpha=alpha) for name, (new, base, seeds) in rows.items()}
-    tested = {name: c.p_value for name, c in alone.items() if c.p_value is not None}
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    family = sum(c.p_value is not None for c in alone.values())
+    adjusted = dict(zip(alone, holm([c.p_value for c in alone.values()]), strict=True))
     return {
-        name: _corrected(c, float(adjusted[name]), len(tested)) if name in adjusted else c
+        name: replace(
+            c,
+            p_adjusted=adjusted[name],
+            verdict=_verdict(c.difference, adjusted[name], alpha, c.n_seeds),
+            family=max(1, family),
+        )
         for name, c in alone.items()
     }
 
 
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's step-down adjustment: an adjusted p-value below alpha keeps the family's error rate at alpha."""
-    p_K = np.asarray(p_values, dtype=float)
-    order = np.argsort(p_K, kind="stable")
-    stepped = np.maximum.accumulate(p_K[order] * np.arange(p_K.size, 0, -1))
-    adjusted_K = np.empty_like(p_K)
-    adjusted_K[order] = np.minimum(stepped, 1.0)
-    return adjusted_K
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down adjustment: an adjusted p-value below alpha keeps the family's error rate at alpha.
+
+    None (nothing was tested) stays None and does not count.
+    """
+    tested = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, i) in enumerate(tested):
+        highest = max(highest, p * (len(tested) - rank))
+        adjusted[i] = min(1.0, highest)
+    return adjusted
 
 
 def mcnemar_exact(new_V: Bools, base_V: Bools, seed: int) -> McNemar:
     """McNemar's exact test of two trained networks on the same videos (binomial over the disagreements)."""
     only_new, only_base = int((new_V & ~base_V).sum()), int((base_V & ~new_V).sum())
-    disagreements = only_new + only_base
-    p_value = stats.binomtest(only_new, disagreements, 0.5).pvalue if disagreements else 1.0
-    return McNemar(seed, only_new, only_base, float(p_value))
-
-
-def on_common_seeds(
-    correct_new_SV: ArrayLike, seeds_new: Sequence[int], correct_base_SV: ArrayLike, seeds_base: Sequence[int]
-) -> tuple[Bools, Bools, list[int]]:
-    """Cut two methods to the seeds that both ran, in ascending order; UserError where they share none."""
-    common = sorted(set(seeds_new) & set(seeds_base))
-    if not common:
-        raise UserError(
-            f"the two methods share no seed: new ran {sorted(seeds_new)}, base ran {sorted(seeds_base)}; "
-            "run one of them with the other's seeds"
-        )
-    new_SV = np.asarray(correct_new_SV)[[list(seeds_new).index(s) for s in common]]
-    base_SV = np.asarray(correct_base_SV)[[list(seeds_base).index(s) for s in common]]
-    return *as_pair(new_SV, base_SV), common
+    fewer = min(only_new, only_base)
+    p_value = min(1.0, 2 * float(bdtr(fewer, only_new + only_base, 0.5)))
+    return McNemar(seed, only_new, only_base, p_value)
 
 
 def per_class_movers(
@@ -144,119 +160,67 @@ def per_class_movers(
     classes_V: Sequence[Hashable],
     *,
     alpha: float = 0.05,
-) -> pd.DataFrame:
-    """Per class of video: both methods' top-1, difference, interval, p-value after Holm; largest move first.
-
-    Columns: group, n_videos, new, base, difference, low, high, p_adjusted. `classes_V` labels each video.
-    """
+) -> tuple[Mover, ...]:
+    """One mover per class of video, the largest move first. `classes_V` labels each video."""
     new_SV, base_SV = as_pair(correct_new_SV, correct_base_SV)
-    labels_V = pd.Series(list(classes_V), dtype=object)
-    if labels_V.size != new_SV.shape[1]:
-        raise UserError(f"{labels_V.size} class labels for {new_SV.shape[1]} test videos")
-    members = {label: (labels_V == label).to_numpy() for label in labels_V.unique()}
-    return _movers({k: (new_SV[:, m], base_SV[:, m]) for k, m in members.items()}, alpha)
+    if len(classes_V) != new_SV.shape[1]:
+        raise ValueError(f"{len(classes_V)} class labels for {new_SV.shape[1]} test videos")
+    places: dict[Hashable, list[int]] = {}
+    for place, label in enumerate(classes_V):
+        places.setdefault(label, []).append(place)
+    return _movers({k: (new_SV[:, own], base_SV[:, own]) for k, own in places.items()}, alpha)
 
 
 def per_factor_movers(
     correct_new: Mapping[str, ArrayLike], correct_base: Mapping[str, ArrayLike], *, alpha: float = 0.05
-) -> pd.DataFrame:
+) -> tuple[Mover, ...]:
     """Per factor (appearance, motion, order, position): as `per_class_movers`.
 
     Each factor has its own right/wrong table over the videos that it concerns, the same for both methods.
     """
     if set(correct_new) != set(correct_base):
-        raise UserError(f"factors differ: new has {sorted(correct_new)}, base has {sorted(correct_base)}")
+        raise ValueError(f"factors differ: new has {sorted(correct_new)}, base has {sorted(correct_base)}")
     return _movers({k: as_pair(correct_new[k], correct_base[k]) for k in correct_new}, alpha)
 
 
-def flips(
-    correct_new_SV: ArrayLike, correct_base_SV: ArrayLike, video_ids: Sequence[Hashable]
-) -> pd.DataFrame:
+def flips(correct_new_SV: ArrayLike, correct_base_SV: ArrayLike) -> tuple[Flip, ...]:
     """Videos whose majority answer flipped: more than half of one method's seeds right, of the other's wrong.
 
-    Columns: video, flip ("gained" or "lost"), new_right, base_right (counts of seeds), n_seeds; the most
-    decided flips first. A tie among an even number of seeds is no majority, and no flip.
+    The most decided flips first. A tie among an even number of seeds is no majority, and no flip.
     """
     new_SV, base_SV = as_pair(correct_new_SV, correct_base_SV)
-    S, V = new_SV.shape
-    if len(video_ids) != V:
-        raise UserError(f"{len(video_ids)} video ids for {V} test videos")
+    S = len(new_SV)
     new_V, base_V = new_SV.sum(0), base_SV.sum(0)
     gained_V, lost_V = (2 * new_V > S) & (2 * base_V < S), (2 * new_V < S) & (2 * base_V > S)
-    frame = pd.DataFrame(
-        {"video": list(video_ids), "flip": np.where(gained_V, "gained", "lost"), "new_right": new_V}
-    ).assign(base_right=base_V, n_seeds=S)[gained_V | lost_V]
-    strength = (frame["new_right"] - frame["base_right"]).abs()
-    return frame.loc[strength.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
+    found = [
+        Flip(int(v), "gained" if gained_V[v] else "lost", int(new_V[v]), int(base_V[v]))
+        for v in np.flatnonzero(gained_V | lost_V)
+    ]
+    return tuple(sorted(found, key=lambda flip: (-abs(flip.new_right - flip.base_right), flip.place)))
 
 
-def _movers(groups: Mapping[Hashable, tuple[Bools, Bools]], alpha: float) -> pd.DataFrame:
-    rows = [_mover(group, new_SV, base_SV, alpha) for group, (new_SV, base_SV) in groups.items()]
-    frame = pd.DataFrame(rows)
-    tested = frame["p_adjusted"].notna()
-    frame.loc[tested, "p_adjusted"] = holm(frame.loc[tested, "p_adjusted"].tolist())
-    order = frame["difference"].abs().sort_values(ascending=False, kind="stable").index
-    return frame.loc[order].reset_index(drop=True)
+def _movers(groups: Mapping[Hashable, tuple[Bools, Bools]], alpha: float) -> tuple[Mover, ...]:
+    results = {k: paired_difference(new_SV, base_SV, alpha) for k, (new_SV, base_SV) in groups.items()}
+    adjusted = holm([result.p_value for result in results.values()])
+    movers = [
+        Mover(
+            group=group,
+            n_videos=groups[group][0].shape[1],
+            new=100.0 * float(groups[group][0].mean()),
+            base=100.0 * float(groups[group][1].mean()),
+            difference=result.interval.mean,
+            low=result.interval.low,
+            high=result.interval.high,
+            p_adjusted=p_adjusted,
+        )
+        for (group, result), p_adjusted in zip(results.items(), adjusted, strict=True)
+    ]
+    return tuple(sorted(movers, key=lambda mover: -abs(mover.difference)))
 
 
-def _mover(group: Hashable, new_SV: Bools, base_SV: Bools, alpha: float) -> dict[str, object]:
-    result: TwoLevel = two_level(new_SV, base_SV, alpha)
-    return {
-        "group": group,
-        "n_videos": new_SV.shape[1],
-        "new": 100.0 * float(new_SV.mean()),
-        "base": 100.0 * float(base_SV.mean()),
-        "difference": result.interval.mean,
-        "low": np.nan if result.interval.low is None else result.interval.low,
-        "high": np.nan if result.interval.high is None else result.interval.high,
-        "p_adjusted": np.nan if result.p_value is None else result.p_value,
-    }
-
-
-def _verdict(difference: float, p_value: float | None, alpha: float, n_seeds: int) -> str:
+def _verdict(difference: float, p_value: float | None, alpha: float, n_seeds: int) -> Verdict:
     if p_value is None:
-        return ONE_SEED if n_seeds == 1 else ONE_VIDEO
+        return "one seed" if n_seeds == 1 else "one video"
     if p_value >= alpha:
-        return NO_DIFFERENCE
-    return BETTER if difference > 0 else WORSE
-
-
-def _smallest_detectable(result: TwoLevel, new_SV: Bools, base_SV: Bools, alpha: float) -> float | None:
-    """Identical answers show no spread to judge by, rather than a test that would detect anything."""
-    if result.crossed is None or np.array_equal(new_SV, base_SV):
-        return None
-    return detectable(result.crossed.errors, alpha)
-
-
-def _corrected(alone: Comparison, p_adjusted: float, n_tested: int) -> Comparison:
-    verdict = _verdict(alone.difference, p_adjusted, alone.alpha, alone.n_seeds)
-    notes = alone.notes
-    if verdict != alone.verdict:
-        notes += (
-            f"The interval alone excludes 0, but not after Holm's correction for {n_tested} comparisons.",
-        )
-    return replace(alone, p_adjusted=p_adjusted, verdict=verdict, notes=notes)
-
-
-def _check_seeds(seeds: Sequence[int], n_rows: int) -> None:
-    if len(seeds) != n_rows:
-        raise UserError(f"{len(seeds)} seeds named ({list(seeds)}) for {n_rows} rows of answers")
-    if len(set(seeds)) != len(seeds):
-        raise UserError(f"a seed appears twice in {list(seeds)}: each seed counts once")
-
-
-def _notes(new_SV: Bools, base_SV: Bools) -> tuple[str, ...]:
-    S, V = new_SV.shape
-    notes = []
-    if S == 1:
-        notes.append(
-            "One seed: the spread between seeds is unknown, so nothing can be said about the two methods; "
-            "McNemar's test says only whether these two trained networks differ on videos like these."
-        )
-    if S == 2:
-        notes.append("Two seeds: the interval holds, but only a very large difference can be detected.")
-    if 1 < V < 30:
-        notes.append(f"Only {V} test videos: intervals are rough.")
-    if np.array_equal(new_SV, base_SV):
-        notes.append("Both are right and wrong on the same videos with every seed: no spread to judge by.")
-    return tuple(notes)
+        return "no difference"
+    return "better" if difference > 0 else "worse"

@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike
 from scipy import optimize, stats
 from scipy.special import ndtr, ndtri
 
-from harness.base.errors import UserError
 from harness.statistics.intervals import Bools, Floats, as_correct, mean_squares
 
 _HEAVY_FREE = 3  # Student's t with 3 degrees of freedom: one seed in 70 lies 3 standard deviations out
@@ -60,13 +59,13 @@ def resample_from(correct_SV: ArrayLike) -> Population:
     """The population that one method's records look like: top-1, seed variance and spread of difficulty.
 
     The seed variance is what the seeds' top-1 vary beyond chance on a finite test set; the spread of
-    difficulty is the one at which two seeds agree on a video as often as they did. UserError with one seed
+    difficulty is the one at which two seeds agree on a video as often as they did. ValueError with one seed
     or one video.
     """
     x_SV = as_correct(correct_SV, "records").astype(float)
     S, V = x_SV.shape
     if S < 2 or V < 2:
-        raise UserError(f"seed and video variance need at least 2 seeds and 2 videos, got {S} x {V}")
+        raise ValueError(f"seed and video variance need at least 2 seeds and 2 videos, got {S} x {V}")
     top1 = float(np.clip(x_SV.mean(), 0.5 / V, 1 - 0.5 / V))
     ms_seed, _, ms_residual = mean_squares(x_SV)
     seed_sd = float(np.sqrt(max(0.0, ms_seed - ms_residual) / V))

@@ -1,4 +1,4 @@
-"""What a comparison can detect: variance components, power, the smallest detectable difference.
+"""What a comparison can detect: power, the smallest detectable difference.
 
 Uses the variance model and the critical value of `intervals`, so a planned power is the power of the very
 test that `paired.compare` runs. Everything is in points (percent of test videos).
@@ -7,34 +7,14 @@ test that `paired.compare` runs. Everything is in points (percent of test videos
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy import optimize, stats
-from scipy.special import ndtr
+from scipy import optimize
+from scipy.special import chdtri, ndtr, stdtrit
 
-from harness.base.errors import UserError
-from harness.statistics.intervals import (
-    Errors,
-    Floats,
-    as_pair,
-    degrees_of_freedom,
-    mean_squares,
-    rounding_variance,
-)
+from harness.statistics.intervals import Errors, Floats, degrees_of_freedom, rounding_variance
 from harness.statistics.population import Components, Population, expected_components
 
 # Midpoints of equally likely slices of the chi-square distribution; more of them move power by < 0.1 point.
 _SLICES = (np.arange(200) + 0.5) / 200
-
-
-def variance_components(correct_new_SV: ArrayLike, correct_base_SV: ArrayLike) -> Components:
-    """Components measured from two methods' answers (seeds x videos, at least 2 of each; else UserError)."""
-    new_SV, base_SV = as_pair(correct_new_SV, correct_base_SV)
-    S, V = new_SV.shape
-    if S < 2 or V < 2:
-        raise UserError(f"variance between seeds and videos needs at least 2 of each, got {S} x {V}")
-    ms_seed, ms_video, ms_residual = mean_squares(100.0 * (new_SV.astype(float) - base_SV))
-    variances = (max(0.0, ms_seed - ms_residual) / V, max(0.0, ms_video - ms_residual) / S, ms_residual)
-    return Components(*(float(np.sqrt(v)) for v in variances))
 
 
 def power_at(
@@ -81,13 +61,13 @@ def detectable(errors: Errors, alpha: float = 0.05, power: float = 0.8) -> float
         return _found(difference, half_K, errors.total) - power
 
     # An upper end that is surely found: t with S - 1 degrees of freedom is the largest critical value.
-    top = 20 * float(stats.t.ppf(1 - alpha / 2, errors.n_seeds - 1)) * errors.total
-    return float(optimize.brentq(excess, 0.0, top, xtol=1e-4 * top))
+    top = 20 * float(stdtrit(errors.n_seeds - 1, 1 - alpha / 2)) * errors.total
+    return float(optimize.brentq(excess, 0.0, top, xtol=1e-12 * top))
 
 
 def _check(power: float, alpha: float) -> None:
     if not alpha < power < 1:
-        raise UserError(f"power must lie between alpha ({alpha:g}) and 1, got {power:g}")
+        raise ValueError(f"power must lie between alpha ({alpha:g}) and 1, got {power:g}")
 
 
 def _errors(components: Components, n_seeds: int, n_videos: int) -> Errors:
@@ -103,8 +83,8 @@ def _half_widths(errors: Errors, alpha: float) -> Floats:
     Only the spread of the few seeds is uncertain enough to matter; hundreds of videos pin the other parts.
     """
     free = errors.n_seeds - 1
-    seed_K = errors.seed * stats.chi2.ppf(_SLICES, free) / free
-    return stats.t.ppf(1 - alpha / 2, degrees_of_freedom(errors, seed_K)) * np.sqrt(seed_K + errors.video)
+    seed_K = errors.seed * chdtri(free, 1 - _SLICES) / free
+    return stdtrit(degrees_of_freedom(errors, seed_K), 1 - alpha / 2) * np.sqrt(seed_K + errors.video)
 
 
 def _found(difference: float, half_K: Floats, error: float) -> float:

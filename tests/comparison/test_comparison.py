@@ -11,17 +11,20 @@ import pytest
 
 from harness.base.errors import UserError
 from harness.comparison import Method, Report, compare_methods, document, method_of_trials
-from harness.comparison.build import NOT_COMPARABLE
-from harness.comparison.words import as_data, verdict_sentence
+from harness.comparison.build import NOT_COMPARABLE, VERDICTS
+from harness.comparison.words import as_data, cautions, verdict_sentence
 from harness.data import ScriptedDigits, dataset_spec, factor_accuracies
 from harness.data.digits.script import classes
 from harness.experiment import Profile
 from harness.experiment.spec import Trial, Variant
 from harness.results import Store, load
-from harness.statistics.paired import BETTER, NO_DIFFERENCE, ONE_SEED, WORSE, compare
-from harness.trial.evaluate import scores_from_predictions
+from harness.results.predictions import scores_from_predictions
+from harness.statistics.paired import compare, compare_many
 from tests.comparison.conftest import DSA, SEEDS, TOP1, TSN, V4D, changed, planned_row, write_records
 from tests.factories import make_failed_record
+
+BETTER, WORSE = VERDICTS["better"], VERDICTS["worse"]
+NO_DIFFERENCE, ONE_SEED = VERDICTS["no difference"], VERDICTS["one seed"]
 
 
 def method(frame: pd.DataFrame, row: str, seeds: tuple[int, ...] = SEEDS) -> Method:
@@ -206,13 +209,16 @@ def test_numbers_are_those_of_the_records(root: Path, frame: pd.DataFrame) -> No
         )
     expected = compare(right["new"], right["base"], SEEDS)
     assert versus.result == expected
-    for _, line in versus.factors.iterrows():
-        assert line["new"] == pytest.approx(factors["new"][line["group"]])
-        assert line["base"] == pytest.approx(factors["base"][line["group"]])
+    assert len(versus.factors) == 4
+    for mover in versus.factors:
+        assert mover.new == pytest.approx(factors["new"][mover.group])
+        assert mover.base == pytest.approx(factors["base"][mover.group])
     lost = (right["new"].sum(0) < 1.5) & (right["base"].sum(0) > 1.5)
-    assert (versus.flips["flip"] == "lost").sum() == lost.sum()
-    assert versus.classes["n_videos"].sum() == 480
-    assert set(versus.classes["group"]) == {c.class_name for c in _table(planned_row(DSA)[0].trial)}
+    assert [flip.flip for flip in versus.flips].count("lost") == lost.sum()
+    assert sum(mover.n_videos for mover in versus.classes) == 480
+    assert {mover.group for mover in versus.classes} == {
+        c.class_name for c in _table(planned_row(DSA)[0].trial)
+    }
 
 
 def _table(trial: Trial) -> list:
@@ -262,3 +268,15 @@ def test_every_number_leads_to_its_trials(frame: pd.DataFrame, profile: Profile)
     assert data["comparisons"][0]["new"]["trials"] == {str(p.seed): p.id for p in planned_row(V4D)}
     assert data["profile"] == profile.name
     assert TOP1[V4D] < TOP1[DSA] and data["comparisons"][0]["difference"] < 0
+
+
+def test_cautions_are_said() -> None:
+    rng = np.random.default_rng(0)
+    new_SV, base_SV = rng.random((2, 20)) < 0.8, rng.random((2, 20)) < 0.5
+    two_seeds = " ".join(cautions(compare(new_SV, base_SV, (0, 1))))
+    assert "Two seeds" in two_seeds and "Only 20 test videos" in two_seeds
+    assert "no spread to judge by" in " ".join(cautions(compare(new_SV, new_SV, (0, 1))))
+    weak = rng.random((5, 480)) < 0.85, rng.random((5, 480)) < 0.80
+    rows = {name: (*weak, range(5)) for name in "abc"}
+    corrected = compare_many(rows, alpha=2 * compare(*rows["a"]).p_value)
+    assert "Holm's correction for 3 comparisons" in " ".join(cautions(corrected["a"]))

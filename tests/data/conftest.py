@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.data import Dataset, ScriptedDigits, open_dataset, prepare
-from harness.data.digits.script import VideosPerClass
+from harness.experiment.datasets import VideosPerClass
 
 
 @pytest.fixture(scope="session")

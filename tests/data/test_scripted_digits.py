@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from harness.data import ScriptedDigits, chance, order_blind_ceiling
+from harness.data import ScriptedDigits
+from harness.data.digits.script import chance, order_blind_ceiling
 from harness.data.digits.draw import instances, render_video, timeline
-from harness.data.digits.script import VideoKey, VideosPerClass, classes, family, video_keys
+from harness.data.digits.script import VideoKey, classes, family, label_swaps, video_keys
+from harness.experiment.datasets import VideosPerClass
 
 # Raw frames of two videos of the default spec. If they change, raise GENERATOR_VERSION and only then these.
 GOLDEN = {

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from harness.experiment import Profile, load_experiment
-from harness.plan.expand import distinct, plan_trials
 from harness.experiment.spec import Recipe, Scale, TestOverride
+from harness.plan.expand import distinct, plan_trials
 from harness.reports.page import build_page
 from harness.results import Store, load
 from tests.factories import make_failed_record, make_record

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from harness.data import ScriptedDigits, prepare
-from harness.data.digits.script import VideosPerClass
+from harness.experiment.datasets import VideosPerClass
 from harness.experiment import Profile, load_experiment
 from harness.plan.expand import plan_trials
 from harness.reports.page import build_page
@@ -23,7 +23,7 @@ from harness.reports.page.render import embedded_json
 from harness.reports.page.rows import OTHER
 from harness.reports.page.runs import Pool, rounded
 from harness.results import Store, load
-from harness.trial.evaluate import scores_from_predictions
+from harness.results.predictions import scores_from_predictions
 from tests.factories import make_failed_record, make_record
 
 

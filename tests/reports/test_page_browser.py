@@ -13,8 +13,8 @@ from scipy import stats
 
 from harness.experiment import Profile, load_experiment
 from harness.methods.evidence import gather
-from harness.reports.reading import right_answers
 from harness.methods.signature import short_hash
+from harness.reports.reading import right_answers
 from harness.statistics.intervals import mean_interval
 from harness.statistics.paired import Comparison, compare, flips, holm
 from tests.reports.browser import ABSENT, Browser

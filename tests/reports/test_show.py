@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from harness.cli.main import main
 from harness.base.errors import UserError
+from harness.cli.main import main
 from harness.experiment import Profile, load_experiment
 from harness.reports.show import cell_facts, print_cell
 from tests.reports.conftest import SEEDS

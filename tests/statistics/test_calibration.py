@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 import pytest
 
-from harness.base.errors import UserError
 from harness.statistics.calibration import binomial_rate, disjoint_pair, false_alarm_rate
 from harness.statistics.population import Population, simulate_pair
 
@@ -17,7 +16,7 @@ def test_disjoint_sets_share_no_seed() -> None:
     first, second = disjoint_pair(np.random.default_rng(0), marked_SV, 3)
     assert first.shape == second.shape == (3, 7)
     assert not (first.any(0) & second.any(0)).any()
-    with pytest.raises(UserError, match="need 8, got 7"):
+    with pytest.raises(ValueError, match="need 8, got 7"):
         disjoint_pair(np.random.default_rng(0), marked_SV, 4)
 
 

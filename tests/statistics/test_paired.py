@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from harness.base.errors import UserError
 from harness.statistics import paired
 from harness.statistics.paired import compare
 
@@ -29,7 +27,7 @@ def pairs(draw: st.DrawFn) -> Pair:
 
 
 def run(pair: Pair, **options: float) -> paired.Comparison:
-    return compare(*pair, range(pair[0].shape[0]), n_boot=500, **options)
+    return compare(*pair, range(pair[0].shape[0]), **options)
 
 
 def simulated(new: float, base: float, seed: int = 0, S: int = 5, V: int = 480) -> Pair:
@@ -41,13 +39,11 @@ def simulated(new: float, base: float, seed: int = 0, S: int = 5, V: int = 480) 
 @given(pairs())
 def test_swapping_the_methods_swaps_the_answer(pair: Pair) -> None:
     there, back = run(pair), run(pair[::-1])
-    # A difference of exactly 0 has no side to draw on: the two draws then differ by Monte Carlo error.
-    rel = 1e-9 if there.difference else 0.3
     assert back.difference == pytest.approx(-there.difference)
-    assert back.interval.low == pytest.approx(-there.interval.high, rel=rel, abs=1e-9)
-    assert back.interval.high == pytest.approx(-there.interval.low, rel=rel, abs=1e-9)
-    assert back.p_value == pytest.approx(there.p_value, rel=rel)
-    swapped = {"better": "worse", "worse": "better", paired.NO_DIFFERENCE: paired.NO_DIFFERENCE}
+    assert back.interval.low == pytest.approx(-there.interval.high, rel=1e-9, abs=1e-9)
+    assert back.interval.high == pytest.approx(-there.interval.low, rel=1e-9, abs=1e-9)
+    assert back.p_value == pytest.approx(there.p_value, rel=1e-9)
+    swapped = {"better": "worse", "worse": "better", "no difference": "no difference"}
     assert back.verdict == swapped[there.verdict]
 
 
@@ -72,9 +68,7 @@ def test_interval_p_value_and_verdict_agree(pair: Pair) -> None:
     assert result.interval.low <= result.difference <= result.interval.high
     assert result.difference == pytest.approx(100 * (pair[0].mean() - pair[1].mean()))
     assert 0 <= result.p_value <= 1
-    assert (
-        result.interval.excludes_zero == (result.p_value < 0.05) == (result.verdict != paired.NO_DIFFERENCE)
-    )
+    assert result.interval.excludes_zero == (result.p_value < 0.05) == (result.verdict != "no difference")
     wider = run(pair, alpha=0.01)
     assert wider.interval.low <= result.interval.low
 
@@ -82,14 +76,15 @@ def test_interval_p_value_and_verdict_agree(pair: Pair) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_monotone_and_known(p_values: list[float]) -> None:
-    adjusted = paired.holm(p_values)
+    adjusted = np.array(paired.holm(p_values))
     assert (adjusted >= np.array(p_values) - 1e-12).all()
     assert (np.diff(adjusted[np.argsort(p_values, kind="stable")]) >= 0).all()
     assert adjusted == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
 def test_holm_of_nothing_is_nothing() -> None:
-    assert paired.holm([]).size == 0
+    assert paired.holm([]) == []
+    assert paired.holm([None, 0.02, None]) == [None, 0.02, None]
 
 
 @pytest.mark.parametrize("p_base", [0.5, 0.62, 0.8])
@@ -113,37 +108,35 @@ def test_a_large_difference_is_found_and_named() -> None:
 
 def test_no_difference_comes_with_what_could_have_been_found() -> None:
     result = compare(*simulated(0.8, 0.8), range(5))
-    assert result.verdict == paired.NO_DIFFERENCE
+    assert result.verdict == "no difference"
     # Residual only: sd sqrt(2 x .8 x .2) / sqrt(2400) = 1.15 points; t(4) and 80 % ask for about 3.7 of them.
     assert 1.5 < result.smallest_detectable < 8
 
 
 def test_one_seed_says_what_cannot_be_said() -> None:
     result = compare(*simulated(0.9, 0.6, S=1), [0])
-    assert result.verdict == paired.ONE_SEED
+    assert result.verdict == "one seed"
     assert (result.p_value, result.interval.low, result.smallest_detectable) == (None, None, None)
     assert result.mcnemar[0].p_value < 1e-6
-    assert "nothing can be said about the two methods" in result.notes[0]
 
 
 def test_two_seeds_hold_but_find_little() -> None:
     result = compare(*simulated(0.85, 0.8, S=2), [0, 1])
-    assert result.verdict == paired.NO_DIFFERENCE
-    assert "Two seeds" in result.notes[0]
+    assert result.verdict == "no difference"
 
 
 def test_one_video_and_few_videos() -> None:
-    assert compare(*simulated(0.9, 0.1, V=1), range(5)).verdict == paired.ONE_VIDEO
-    assert "Only 12 test videos" in compare(*simulated(0.9, 0.1, V=12), range(5)).notes[0]
+    assert compare(*simulated(0.9, 0.1, V=1), range(5)).verdict == "one video"
+    assert compare(*simulated(0.9, 0.1, V=12), range(5)).verdict == "better"
 
 
 @pytest.mark.parametrize("level", [0.0, 0.8, 1.0])
 def test_identical_answers(level: float) -> None:
     same_SV, _ = simulated(level, level)
     result = compare(same_SV, same_SV, range(5))
-    assert (result.difference, result.p_value, result.verdict) == (0.0, 1.0, paired.NO_DIFFERENCE)
+    assert (result.difference, result.p_value, result.verdict) == (0.0, 1.0, "no difference")
     assert result.smallest_detectable is None
-    assert "same videos" in result.notes[-1]
+    assert result.identical and not compare(*simulated(0.8, 0.8), range(5)).identical
 
 
 @pytest.mark.parametrize(
@@ -154,12 +147,12 @@ def test_identical_answers(level: float) -> None:
         (np.ones(9), np.ones(9), [0], "seeds x test videos"),
         (np.ones((2, 0)), np.ones((2, 0)), [0, 1], "seeds x test videos"),
         (np.full((2, 9), 0.5), np.ones((2, 9)), [0, 1], "right/wrong"),
-        (np.ones((2, 9)), np.ones((2, 9)), [0, 1, 2], "3 seeds named"),
-        (np.ones((2, 9)), np.ones((2, 9)), [1, 1], "appears twice"),
+        (np.ones((2, 9)), np.ones((2, 9)), [0, 1, 2], "as many seeds"),
+        (np.ones((2, 9)), np.ones((2, 9)), [1, 1], "each once"),
     ],
 )
 def test_bad_input_is_named(new: np.ndarray, base: np.ndarray, seeds: list[int], message: str) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(ValueError, match=message):
         compare(new, base, seeds)
 
 
@@ -175,67 +168,41 @@ def test_compare_many_corrects_and_says_so() -> None:
     found = paired.compare_many(rows)
     assert alone.verdict == "better" and 0.02 < alone.p_value < 0.05  # the case this test needs
     assert found["weak"].p_adjusted == pytest.approx(2 * alone.p_value)
-    assert found["weak"].verdict == paired.NO_DIFFERENCE
-    assert "Holm's correction for 3 comparisons" in found["weak"].notes[-1]
-    assert found["weak"].interval == alone.interval
+    assert found["weak"].verdict == "no difference"
+    assert found["weak"].family == 3
+    assert found["weak"].interval == alone.interval and alone.interval.excludes_zero
     assert found["strong"].verdict == "better"
-    assert found["single"].verdict == paired.ONE_SEED
+    assert found["single"].verdict == "one seed"
     assert paired.compare_many({"weak": rows["weak"]})["weak"] == replace(alone, p_adjusted=alone.p_value)
-
-
-def test_common_seeds_line_up() -> None:
-    new_SV = np.eye(3, 5, dtype=bool)  # row i belongs to seeds 2, 0, 7
-    base_SV = np.eye(2, 5, dtype=bool)
-    new, base, seeds = paired.on_common_seeds(new_SV, [2, 0, 7], base_SV, [7, 2])
-    assert seeds == [2, 7]
-    assert (new == new_SV[[0, 2]]).all() and (base == base_SV[[1, 0]]).all()
-    with pytest.raises(UserError, match="share no seed"):
-        paired.on_common_seeds(new_SV, [2, 0, 7], base_SV, [1, 3])
 
 
 def test_per_class_movers() -> None:
     new_SV, base_SV = simulated(0.8, 0.8, V=90)
     classes = ["still"] * 30 + ["up"] * 30 + ["down"] * 30
     new_SV[:, 30:60], base_SV[:, 30:60] = True, False
-    frame = paired.per_class_movers(new_SV, base_SV, classes)
-    assert list(frame.columns) == [
-        "group",
-        "n_videos",
-        "new",
-        "base",
-        "difference",
-        "low",
-        "high",
-        "p_adjusted",
-    ]
-    assert frame.loc[0, ["group", "n_videos", "new", "base", "difference"]].tolist() == [
-        "up",
-        30,
-        100,
-        0,
-        100,
-    ]
-    assert frame.loc[0, "p_adjusted"] < 0.01
-    assert set(frame["group"]) == {"still", "up", "down"}
-    average = (frame["difference"] * frame["n_videos"]).sum() / 90
+    movers = paired.per_class_movers(new_SV, base_SV, classes)
+    first = movers[0]
+    assert (first.group, first.n_videos, first.new, first.base, first.difference) == ("up", 30, 100, 0, 100)
+    assert first.p_adjusted < 0.01
+    assert {mover.group for mover in movers} == {"still", "up", "down"}
+    average = sum(mover.difference * mover.n_videos for mover in movers) / 90
     assert average == pytest.approx(100 * (new_SV.mean() - base_SV.mean()))
-    with pytest.raises(UserError, match="2 class labels for 90"):
+    with pytest.raises(ValueError, match="2 class labels for 90"):
         paired.per_class_movers(new_SV, base_SV, ["up", "down"])
 
 
 def test_movers_with_one_seed_have_no_interval() -> None:
-    frame = paired.per_class_movers(*simulated(0.9, 0.5, S=1, V=40), [0, 1] * 20)
-    assert frame[["low", "high", "p_adjusted"]].isna().all(axis=None)
-    assert frame["difference"].notna().all()
+    for mover in paired.per_class_movers(*simulated(0.9, 0.5, S=1, V=40), [0, 1] * 20):
+        assert (mover.low, mover.high, mover.p_adjusted) == (None, None, None)
+        assert mover.difference != 0
 
 
 def test_per_factor_movers_need_the_same_factors() -> None:
     order, motion = simulated(0.9, 0.5, V=100), simulated(0.8, 0.8, V=60)
     new, base = {"order": order[0], "motion": motion[0]}, {"order": order[1], "motion": motion[1]}
-    frame = paired.per_factor_movers(new, base)
-    assert frame["group"].tolist() == ["order", "motion"]
-    assert frame["n_videos"].tolist() == [100, 60]
-    with pytest.raises(UserError, match="factors differ"):
+    movers = paired.per_factor_movers(new, base)
+    assert [(mover.group, mover.n_videos) for mover in movers] == [("order", 100), ("motion", 60)]
+    with pytest.raises(ValueError, match="factors differ"):
         paired.per_factor_movers(new, {"order": order[1]})
 
 
@@ -243,17 +210,4 @@ def test_flips_need_a_majority_on_both_sides() -> None:
     # Videos: 3 of 4 against 1 (gained), 2 of 4 against 0 (a tie), 0 against 4 (lost, most decided), equal.
     new_SV = np.array([[1, 1, 0, 1], [1, 1, 0, 1], [1, 0, 0, 1], [0, 0, 0, 1]])
     base_SV = np.array([[1, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1]])
-    frame = paired.flips(new_SV, base_SV, ["a", "b", "c", "d"])
-    assert frame.to_dict("records") == [
-        {"video": "c", "flip": "lost", "new_right": 0, "base_right": 4, "n_seeds": 4},
-        {"video": "a", "flip": "gained", "new_right": 3, "base_right": 1, "n_seeds": 4},
-    ]
-    with pytest.raises(UserError, match="1 video ids"):
-        paired.flips(new_SV, base_SV, ["a"])
-
-
-def test_it_is_fast() -> None:
-    pair = simulated(0.85, 0.8)
-    start = time.process_time()
-    compare(*pair, range(5), n_boot=10_000)
-    assert time.process_time() - start < 0.3
+    assert paired.flips(new_SV, base_SV) == (paired.Flip(2, "lost", 0, 4), paired.Flip(0, "gained", 3, 1))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.base.errors import UserError
+from harness.statistics.intervals import errors_of, rounding_variance
 from harness.statistics.population import Population, expected_components, resample_from, simulate_pair
-from harness.statistics.power import variance_components
 
 
 def test_simulated_answers_have_the_stated_top1_and_spread() -> None:
@@ -35,7 +34,7 @@ def test_records_at_the_ends_still_give_a_population() -> None:
     assert (perfect.top1, perfect.seed_sd) == (99.5, 0.0)
     same_videos = np.tile(np.arange(100) < 60, (5, 1))
     assert resample_from(same_videos).difficulty_sd == 10.0
-    with pytest.raises(UserError, match="at least 2 seeds"):
+    with pytest.raises(ValueError, match="at least 2 seeds"):
         resample_from(np.ones((1, 100)))
 
 
@@ -44,11 +43,13 @@ def test_records_at_the_ends_still_give_a_population() -> None:
 def test_expected_components_are_those_of_the_draws(difference: float, shared: float) -> None:
     population = Population(80, 2.0, 1.5, shared=shared)
     expected = expected_components(population, difference)
-    pair = simulate_pair(np.random.default_rng(2), population, 500, 2500, difference)
-    found = variance_components(*pair)
-    assert found.seed_sd == pytest.approx(expected.seed_sd, rel=0.12)
-    assert found.video_sd == pytest.approx(expected.video_sd, rel=0.05, abs=1)
-    assert found.residual_sd == pytest.approx(expected.residual_sd, rel=0.03)
+    S, V = 500, 2500
+    new_SV, base_SV = simulate_pair(np.random.default_rng(2), population, S, V, difference)
+    found = errors_of(100.0 * (new_SV.astype(float) - base_SV))
+    seed_sd = np.sqrt(S * (found.seed - found.residual - rounding_variance(S, V)))
+    assert seed_sd == pytest.approx(expected.seed_sd, rel=0.12)
+    assert np.sqrt(V * found.video) == pytest.approx(expected.video_sd, rel=0.05, abs=1)
+    assert np.sqrt(S * V * found.residual) == pytest.approx(expected.residual_sd, rel=0.03)
     if difference == 0 and shared == 1:
         assert expected.video_sd == pytest.approx(0, abs=1e-6)
 

@@ -14,13 +14,12 @@ from torch import Tensor, nn
 
 from harness.data import snippet_groups
 from harness.experiment.spec import Numerics, TestProtocol
+from harness.results.predictions import predictions_frame, scores_from_predictions
 from harness.trial.evaluate import (
     SCORE_STEP,
     mean_class_accuracy,
-    predictions_frame,
     quantize,
     score_metrics,
-    scores_from_predictions,
     top_k_accuracy,
     video_scores,
 )

@@ -20,8 +20,9 @@ from harness import data
 from harness.base.errors import UserError
 from harness.experiment.load import ROOT
 from harness.experiment.spec import Numerics, TestProtocol, Variant
+from harness.results.predictions import scores_from_predictions
 from harness.trial import run_trial, run_trial_safely
-from harness.trial.evaluate import score_metrics, scores_from_predictions
+from harness.trial.evaluate import score_metrics
 from harness.trial.fit import TrialFailed
 from harness.trial.record import METRICS, Record
 from harness.trial.run import failure_reason

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from harness.data import ScriptedDigits
-from harness.data.digits.script import VideosPerClass
+from harness.experiment.datasets import VideosPerClass
 from harness.experiment.spec import Network, Numerics, Pretraining, Recipe, TestProtocol, TrainSampling, Trial
 
 EPOCHS = 3

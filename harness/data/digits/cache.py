@@ -13,24 +13,26 @@ is either complete or was damaged afterwards. Sizes are checked on every opening
 
 from __future__ import annotations
 
-import fcntl
 import json
 import multiprocessing
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from harness.base.errors import UserError
-from harness.data.dataset import Dataset, DatasetInfo
-from harness.data.digits.make import Progress, build, sha256
-from harness.data.digits.script import ScriptedDigits
+from harness.base.locks import locked
+from harness.data.dataset import DatasetInfo, Progress
+from harness.data.digits.make import build, sha256
+from harness.data.digits.script import FAMILIES, SPLIT_OF, chance, classes, label_swaps, order_blind_ceiling
+from harness.data.digits.videos import DigitsDataset, FrameMap
 from harness.data.video import VideoError
+from harness.experiment.datasets import ScriptedDigits
 
 _CARD = "dataset.json"
 
@@ -38,6 +40,11 @@ _CARD = "dataset.json"
 def directory(spec: ScriptedDigits, root: Path) -> Path:
     """Where the dataset of `spec` lives: another spec or generator version is another directory."""
     return Path(root) / f"{spec.name}-{spec.identity}"
+
+
+def is_made(spec: ScriptedDigits, root: Path) -> bool:
+    """Whether a whole dataset lies there; its files are not looked at."""
+    return (directory(spec, root) / _CARD).exists()
 
 
 def prepare(
@@ -56,8 +63,8 @@ def prepare(
         with _os_errors_named(target), _locked(target, progress or _silent):
             if not (target / _CARD).exists():
                 _make(spec, target, workers or len(os.sched_getaffinity(0)), progress or _silent)
-    dataset = open_dataset(spec, root)
-    _check_videos(dataset)
+    dataset = open_digits(spec, root)
+    _check_videos(dataset, target)
     return dataset.info
 
 
@@ -69,31 +76,29 @@ def _refuse_import() -> None:
         )
 
 
-def open_dataset(spec: ScriptedDigits, root: Path) -> Dataset:
+def open_digits(spec: ScriptedDigits, root: Path) -> DigitsDataset:
     """The prepared dataset, its frames mapped read-only.
 
     Raises UserError where it is not prepared, or a file is missing or has another size than when it was made.
     """
     target = directory(spec, root)
-    if not (target / _CARD).exists():
+    if not is_made(spec, root):
         raise UserError(f"{target}: this dataset is not prepared; run `harness data prepare` first")
-    info, class_table, sizes = _read_card(target)
+    info, sizes = _read_card(spec, target)
     for name, size in sizes.items():
         _check_size(target, target / name, size)
-    return Dataset(info, _read_manifest(target), class_table, _map_frames(target))
+    return DigitsDataset(spec, info, _read_manifest(target), _map_frames(target))
 
 
-def verify(dataset: Dataset) -> None:
-    """Compare every file and every cached frame with the hashes taken when they were made.
+def verify(dataset: DigitsDataset, target: Path) -> None:
+    """Compare every file and every cached frame in `target` with the hashes taken when they were made.
 
     Raises UserError for the first that differs.
     """
-    _check_videos(dataset)
-    target = dataset.info.directory
-    frames_FHW3 = _map_frames(target)
+    _check_videos(dataset, target)
     columns = dataset.manifest[["video_id", "offset", "frames", "frames_sha256"]]
     for video_id, offset, frames, expected in columns.itertuples(index=False):
-        if sha256(frames_FHW3[offset : offset + frames].data) != expected:
+        if sha256(dataset.map.frames_FHW3[offset : offset + frames].data) != expected:
             raise _damaged(target, target / "frames.npy", f"the frames of {video_id} have changed")
 
 
@@ -103,7 +108,7 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 def _make(spec: ScriptedDigits, target: Path, workers: int, progress: Progress) -> None:
     """Build under a temporary name and rename. Only the holder of the lock is here, so leftovers are dead."""
-    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    temporary = target.with_name(f".{target.name}.tmp-{secrets.token_hex(6)}")
     for leftover in [*target.parent.glob(f".{target.name}.tmp-*"), target]:
         shutil.rmtree(leftover, ignore_errors=True)
     try:
@@ -117,14 +122,15 @@ def _make(spec: ScriptedDigits, target: Path, workers: int, progress: Progress) 
 
 @contextmanager
 def _locked(target: Path, progress: Progress) -> Iterator[None]:
-    """Hold the one lock on `target`; the kernel frees it when its holder dies, however it dies."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(f".{target.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress("waiting", 0, 1)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    """Hold the one lock on `target`, telling `progress` while somebody else has it."""
+    waited = []
+
+    def wait_for(holder: str) -> None:
+        waited.append(holder)
+        progress("waiting", 0, 1)
+
+    with locked(target.with_name(f".{target.name}.lock"), on_wait=wait_for):
+        if waited:
             progress("waiting", 1, 1)
         yield
 
@@ -146,13 +152,40 @@ def _damaged(target: Path, file: Path, what: str) -> UserError:
     return UserError(f"{file}: {what}; delete {target} and run again, which makes it anew")
 
 
-def _read_card(target: Path) -> tuple[DatasetInfo, pd.DataFrame, dict[str, int]]:
-    """Info, class table and sizes of the other files."""
+def _read_card(spec: ScriptedDigits, target: Path) -> tuple[DatasetInfo, dict[str, int]]:
+    """What the dataset is, and the sizes of its other files."""
     try:
         card = json.loads((target / _CARD).read_text())
-        return DatasetInfo(**card["info"], directory=target), pd.DataFrame(card["classes"]), card["files"]
+        return _info(spec, card["info"], target), card["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(target, target / _CARD, f"is no dataset card of this version ({error})") from None
+
+
+def _info(spec: ScriptedDigits, made: dict[str, Any], target: Path) -> DatasetInfo:
+    """Card and specification as the contract's description."""
+    width, height = spec.size_wh
+    class_table = classes(spec)
+    present, swaps = {c.family for c in class_table}, label_swaps(spec)
+    return DatasetInfo(
+        name=spec.name,
+        manifest_hash=made["manifest_hash"],
+        class_names=tuple(c.class_name for c in class_table),
+        splits=SPLIT_OF,
+        counts={role: made["counts"][split] for role, split in SPLIT_OF.items()},
+        facets=("appearance", *(f for f in FAMILIES if f in present)),
+        flip="swap" if swaps else "yes",
+        label_swaps=swaps,
+        order_blind_ceiling=order_blind_ceiling(spec),
+        chance=chance(spec),
+        facts={
+            "frame_width": width,
+            "frame_height": height,
+            "fps": spec.fps,
+            "video_bytes": made["video_bytes"],
+            "cache_bytes": made["cache_bytes"],
+        },
+        directory=target,
+    )
 
 
 def _read_manifest(target: Path) -> pd.DataFrame:
@@ -171,17 +204,15 @@ def _check_size(target: Path, file: Path, size: int) -> None:
         raise _damaged(target, file, f"has {found:,} bytes instead of {size:,}")
 
 
-def _map_frames(target: Path) -> NDArray[np.uint8]:
+def _map_frames(target: Path) -> FrameMap:
     try:
-        # A plain array on the map: np.memmap's own indexing is several times slower.
-        return np.asarray(np.load(target / "frames.npy", mmap_mode="r"))
+        return FrameMap(target / "frames.npy")
     except ValueError as error:
         raise _damaged(target, target / "frames.npy", f"is no array file ({error})") from None
 
 
-def _check_videos(dataset: Dataset) -> None:
+def _check_videos(dataset: DigitsDataset, target: Path) -> None:
     """Compare every mp4 file with the hash taken when it was made (tens of MB: a fraction of a second)."""
-    target = dataset.info.directory
     for path, expected in zip(dataset.manifest["path"], dataset.manifest["mp4_sha256"], strict=True):
         try:
             found = sha256((target / path).read_bytes())

@@ -12,7 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.digits.script import EVENTS, SPLITS, ScriptedDigits, VideoKey
+from harness.data.digits.script import SPLITS, VideoKey
+from harness.experiment.datasets import EVENTS, ScriptedDigits
 
 Floats = NDArray[np.float64]
 

@@ -20,21 +20,18 @@ import numpy as np
 import pandas as pd
 
 from harness.base.errors import UserError
+from harness.data.dataset import Progress
 from harness.data.digits.draw import render_video
 from harness.data.digits.script import (
-    FAMILIES,
     SPLITS,
-    ScriptedDigits,
     VideoKey,
-    chance,
     classes,
-    order_blind_ceiling,
     video_keys,
 )
 from harness.data.video import X264_OPTIONS, VideoError, encode_mp4, read_frames
+from harness.experiment.datasets import ScriptedDigits
 
 _Result = TypeVar("_Result")
-Progress = Callable[[str, int, int], None]
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 
 
@@ -150,25 +147,15 @@ def _decode(spec: ScriptedDigits, directory: Path, origin: int, row: tuple[str, 
 
 
 def _card(spec: ScriptedDigits, directory: Path, manifest: pd.DataFrame) -> dict[str, Any]:
-    """What dataset.json holds: the spec, the info (see DatasetInfo), the classes and the files' sizes."""
-    width, height = spec.size_wh
+    """What dataset.json holds: the spec, what is known only now, the classes and the files' sizes."""
     files = {name: (directory / name).stat().st_size for name in ("frames.npy", "manifest.parquet")}
-    class_rows = [asdict(c) for c in classes(spec)]
-    present = {c["family"] for c in class_rows}
     info = {
-        "name": spec.name,
         "manifest_hash": _manifest_hash(manifest),
-        "class_names": [c["class_name"] for c in class_rows],
-        "frame_width": width,
-        "frame_height": height,
-        "fps": spec.fps,
-        "order_blind_ceiling": order_blind_ceiling(spec),
-        "chance": chance(spec),
-        "factor_names": ["appearance", *(f for f in FAMILIES if f in present)],
         "counts": {split: int((manifest["split"] == split).sum()) for split in SPLITS},
         "video_bytes": int(manifest["mp4_bytes"].sum()),
         "cache_bytes": files["frames.npy"],
     }
+    class_rows = [asdict(c) for c in classes(spec)]
     return {"spec": spec.model_dump(mode="json"), "info": info, "classes": class_rows, "files": files}
 
 

@@ -1,167 +1,23 @@
-"""Scripted Digits: what the embedded dataset is (its knobs, its classes, its order-blind ceiling).
+"""Scripted Digits: the classes and videos of a specification, and its order-blind ceiling.
 
 A class is an actor (a handwritten digit) times a script: a few events in order, each a move (R, L, U, D) or
 a stand-still (-). The actor is appearance, a move is short-term motion, and the script's order and timing
-need a look across the whole video. See `render` for the pixels.
+need a look across the whole video. The knobs are
+`harness.experiment.datasets.ScriptedDigits`; see `draw` for the pixels.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from harness.data.dataset import Role
+from harness.experiment.datasets import ScriptedDigits
 
-GENERATOR_VERSION = 1  # raise it whenever the code's pixels change: old caches are then left alone
-EVENTS = "RLUD-"
 SPLITS = ("train", "val", "test")
+SPLIT_OF: dict[Role, str] = {"train": "train", "select": "val", "report": "test"}
 FAMILIES = ("motion", "order", "position")
-_MOVING_FRAMES = 4  # the least that an event must last, so that it can be seen
-
-
-def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError(f"a range is (low, high), got {pair}")
-    return pair
-
-
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
-IntRange = Annotated[tuple[int, int], AfterValidator(_ordered)]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class VideosPerClass(_Frozen):
-    """How many videos each class has in each split."""
-
-    train: int = Field(default=36, ge=1)
-    """Videos a class to fit on."""
-    val: int = Field(default=8, ge=1)
-    """Videos a class to choose recipes on."""
-    test: int = Field(default=24, ge=1)
-    """Videos a class that tables report."""
-
-
-class ScriptedDigits(_Frozen):
-    """Every knob of the generator; part of a trial's identity (as JSON), so no knob may be without effect."""
-
-    name: Literal["scripted_digits"] = "scripted_digits"
-    """Which generator."""
-    version: int = GENERATOR_VERSION
-    """Version of the generator's code; only the current one can be made."""
-    actors: tuple[int, ...] = Field(default=(0, 4), min_length=1)
-    """Digits 0-9 that act; similar ones (3, 5, 8) make appearance harder."""
-    scripts: tuple[str, ...] = Field(
-        default=("RR", "LL", "UU", "DD", "RU", "UR", "LD", "DL", "R-", "-R"), min_length=1
-    )
-    """Events in order: R, L, U, D move, - stands still. Two or more events a script."""
-    scale: float = Field(default=1.0, ge=0.25, le=8)
-    """Multiplies every length in pixels (frame, cell, speed, jitter, distractor): 2.4 for 112-px crops."""
-    frame_width: int = Field(default=56, ge=24)
-    """Pixels at scale 1."""
-    frame_height: int = Field(default=48, ge=24)
-    """Pixels at scale 1."""
-    length: IntRange = (72, 88)
-    """Frames a video, uniform, both ends included."""
-    fps: int = Field(default=16, ge=1)
-    """Frames a second written to the file."""
-    lead: Range = (6, 10)
-    """Frames of stand-still before the first and after the last event. As long as the gaps, so that starts
-    and stops look alike everywhere and a short snippet does not tell its place in time."""
-    gap: Range = (6, 10)
-    """Frames of stand-still between two events: no snippet of 4 frames at stride 2 sees two moves."""
-    unevenness: float = Field(default=0.12, ge=0, lt=1)
-    """The events' shares of the moving time are proportional to U(1 - x, 1 + x)."""
-    copies: int = Field(default=3, ge=1)
-    """Copies of the sprite that move rigidly together."""
-    cell_px: Range = (1.9, 2.3)
-    """Pixels a cell of the 8 x 8 digit."""
-    speed_px: Range = (1.6, 2.4)
-    """Pixels a frame, drawn for each event."""
-    jitter_px: float = Field(default=0.15, ge=0)
-    """Standard deviation of the actor's position noise, per frame."""
-    sprite_gain: float = Field(default=1.3, gt=0)
-    """Opacity of a cell = clip(gain x ink, 1)."""
-    colour: Range = (150, 255)
-    """Grey levels of the actor, drawn for each of R, G and B."""
-    background: Range = (70, 110)
-    """Grey levels of the background, drawn for each of R, G and B."""
-    texture: float = Field(default=22, ge=0)
-    """Amplitude in grey levels of the smooth background texture."""
-    distractors: IntRange = (0, 1)
-    """Number of 8 x 8 px bars, boxes or crosses that wander about."""
-    distractor_drift_px: float = Field(default=0.35, ge=0)
-    """Standard deviation of a distractor's step, per frame and axis."""
-    contrast: Range = (0.8, 1.2)
-    """Factor on the distance from grey level 110, drawn for each video."""
-    brightness: Range = (-15, 15)
-    """Grey levels added, drawn for each video."""
-    flicker: float = Field(default=0.05, ge=0, lt=1)
-    """Relative amplitude of a slow sine on the brightness."""
-    flicker_period: Range = (20, 60)
-    """Frames of that sine's period."""
-    noise_sigma: Range = (1, 5)
-    """Standard deviation of the grey noise of every frame, drawn for each video."""
-    videos_per_class: VideosPerClass = VideosPerClass()
-    """Videos a class in each split."""
-    seed: int = Field(default=0, ge=0)
-    """Seed of all the above draws."""
-
-    @field_validator("version")
-    @classmethod
-    def _current_version(cls, version: int) -> int:
-        if version != GENERATOR_VERSION:
-            raise ValueError(f"this code makes version {GENERATOR_VERSION} only, not {version}")
-        return version
-
-    @field_validator("actors")
-    @classmethod
-    def _digits(cls, actors: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(actors)) < len(actors) or not all(0 <= a <= 9 for a in actors):
-            raise ValueError(f"actors are different digits 0-9, got {actors}")
-        return actors
-
-    @field_validator("scripts")
-    @classmethod
-    def _known_events(cls, scripts: tuple[str, ...]) -> tuple[str, ...]:
-        for script in scripts:
-            if not 1 <= len(script) <= 8 or set(script) - set(EVENTS):
-                raise ValueError(f"a script is 1 to 8 of the events {' '.join(EVENTS)}, got {script!r}")
-        if len(set(scripts)) < len(scripts):
-            raise ValueError(f"a script is given twice in {scripts}")
-        return scripts
-
-    @model_validator(mode="after")
-    def _time_to_move(self) -> Self:
-        events = max(len(script) for script in self.scripts)
-        still = 2 * self.lead[1] + (events - 1) * self.gap[1]
-        if self.length[0] < still + _MOVING_FRAMES * events:
-            raise ValueError(
-                f"length: {self.length[0]} frames are too few for {events} events of {_MOVING_FRAMES} frames "
-                f"or more and up to {still:g} frames of lead and gaps"
-            )
-        return self
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        """Width and height of the videos in pixels: scaled, and even as yuv420p halves the colour planes."""
-        return _even(self.frame_width * self.scale), _even(self.frame_height * self.scale)
-
-    @property
-    def identity(self) -> str:
-        """12 hexadecimal digits of the SHA-256 of the knobs: names the directory of the prepared dataset."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _even(pixels: float) -> int:
-    return 2 * round(pixels / 2)
 
 
 @dataclass(frozen=True)
@@ -241,3 +97,11 @@ def order_blind_ceiling(spec: ScriptedDigits) -> float:
 def chance(spec: ScriptedDigits) -> float:
     """Share of right classes (0-1) of a blind guess."""
     return 1 / (len(spec.actors) * len(spec.scripts))
+
+
+def label_swaps(spec: ScriptedDigits) -> tuple[tuple[int, int], ...]:
+    """Pairs of labels that a mirror turns into one another: the same actor, right and left exchanged."""
+    label = {(c.actor, c.script): c.label for c in classes(spec)}
+    mirrored = str.maketrans("RL", "LR")
+    pairs = ((n, label.get((actor, script.translate(mirrored)), n)) for (actor, script), n in label.items())
+    return tuple((one, other) for one, other in pairs if one < other)

@@ -87,4 +87,4 @@ def _flipped(new: Seeds, base: Seeds, book: AnswerBook) -> list[Place]:
         return []
     (number,) = numbers
     new_SV, base_SV = (np.stack([book.right(row[seed]) for seed in common]) for row in (new, base))
-    return [(number or 0, int(v)) for v in flips(new_SV, base_SV, range(new_SV.shape[1]))["video"]]
+    return [(number or 0, flip.place) for flip in flips(new_SV, base_SV)]

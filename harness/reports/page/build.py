@@ -10,9 +10,9 @@ import pandas as pd
 
 from harness.experiment.paper import load_paper
 from harness.experiment.spec import Experiment, Profile
+from harness.methods.evidence import Evidence, gather
 from harness.reports import style
 from harness.reports.build import build_table
-from harness.methods.evidence import Evidence, gather
 from harness.reports.figures import accuracy_figures, cost_bars
 from harness.reports.page.payload import Section, payload_of
 from harness.reports.page.pictures import Picture, picture

@@ -15,8 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from harness.reports.columns import COST_FIELDS, PAPER_GROUP
 from harness.methods.evidence import Evidence
+from harness.reports.columns import COST_FIELDS, PAPER_GROUP
 from harness.reports.page.answers import AnswerBook, Place, VideoSet, most_flipped
 from harness.reports.page.pictures import Picture, class_names, frames_of
 from harness.reports.page.rows import ComparableRow, default_pairs, other_rows, table_rows

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness.data import Dataset, ScriptedDigits, data_root, dataset_spec, open_dataset, thumbnails
 from harness.base.errors import UserError
+from harness.data import Dataset, ScriptedDigits, data_root, dataset_spec, open_dataset, thumbnails
 
 FRAMES, GAP_PX = 8, 2
 PX_PER_INCH = 84

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from harness.methods.comparable import must_agree
 from harness.base.errors import UserError
 from harness.experiment.identity import canonical_json
+from harness.methods.comparable import must_agree
 from harness.reports.page.answers import AnswerBook
 from harness.results import Store
 from harness.trial.record import METRICS
@@ -94,8 +93,8 @@ def _provenance(facts: dict[str, Any], pool: Pool) -> dict[str, Any]:
 
 
 def _measured(line: dict[Any, Any], pool: Pool, book: AnswerBook) -> dict[str, Any]:
-    root, trial_id = Path(line["root"]), line["id"]
-    book.read(str(root), trial_id, str(line["dataset_manifest"]))
+    root, trial_id = line["root"], line["id"]
+    book.read(root, trial_id, str(line["dataset_manifest"]))
     number = book.number(trial_id)
     return {
         "metrics": [rounded(line.get(name), 7) for name in METRICS],
@@ -106,7 +105,7 @@ def _measured(line: dict[Any, Any], pool: Pool, book: AnswerBook) -> dict[str, A
     }
 
 
-def _curve(root: Path, trial_id: str) -> list[list[float | None]] | None:
+def _curve(root: str, trial_id: str) -> list[list[float | None]] | None:
     """The columns of `CURVE`, one number an epoch; None where the file cannot be read."""
     try:
         curve = Store(root).curve(trial_id)

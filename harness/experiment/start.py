@@ -1,0 +1,30 @@
+"""A start is a trial: the one that trains the trunk from which other trials start."""
+
+from __future__ import annotations
+
+from harness.experiment.spec import Scratch, Trial, Trunk
+
+
+def start_trial(trial: Trial) -> Trial | None:
+    """The trial that makes a trial's starting weights: its backbone alone, on single snippets; None without a trunk."""
+    start = trial.start
+    if not isinstance(start, Trunk):
+        return None
+    whole = trial.test.model_copy(update={"U": 1, "crops": 1, "grouping": "all"})
+    return trial.model_copy(
+        update={
+            "network": trial.network.model_copy(update={"aggregation": None}),
+            "dataset": start.dataset,
+            "train": trial.train.model_copy(update={"T": start.T, "U": 1}),
+            "test": whole,
+            "recipe": start.recipe,
+            "seed": start.seed,
+            "start": Scratch(),
+            "variants": tuple(v for v in trial.variants if _registers_model(v.source, trial.network.model)),
+        }
+    )
+
+
+def _registers_model(source: str, model: str) -> bool:
+    """Whether a variant's text defines the trial's model (an entry function of its name), and not only its module."""
+    return f"def {model}(" in source
