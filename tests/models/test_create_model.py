@@ -27,7 +27,7 @@ from harness.models.registry import unregister
 class Recorder(nn.Module):
     """Passes its map through and remembers it; takes an option and the number of frames."""
 
-    any_U = True  # noqa: N815 (U is the field's name)
+    any_U = True
 
     def __init__(self, channels: int, U: int, T: int, *, gain: float = 1.0) -> None:
         super().__init__()

@@ -26,6 +26,9 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "v4d_i3d_r50": ("v4d", "i3d_r50", {"aggregation": "v4d"}),
     "tsm_r50": ("tsm", "tsm_r50", {"U": 1}),
     "tsn_r50": ("torchvision", "tsn_r50", {"U": 1}),
+    "tea_r50": ("tea", "tea_r50", {"U": 1}),
+    "tanet_r50": ("tanet", "tanet_r50", {"U": 1, "T": 8}),
+    "mvfnet_r50": ("mvfnet", "mvfnet_r50", {"U": 1}),
 }
 
 

@@ -86,9 +86,9 @@ def test_defaults_are_spelled_out_and_near_matches_named() -> None:
         "mode": "mean",
         "unknown": 0.1,
     }
-    with pytest.raises(UserError, match="no option 'strenght'.*did you mean 'strength'"):
+    with pytest.raises(UserError, match=r"no option 'strenght'.*did you mean 'strength'"):
         _checked(strenght=1)
-    with pytest.raises(UserError, match="no option 'betta'.*did you mean 'beta'"):
+    with pytest.raises(UserError, match=r"no option 'betta'.*did you mean 'beta'"):
         _checked(betta=1)
 
 
