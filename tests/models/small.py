@@ -13,7 +13,7 @@ from harness.models.registry import model_entry
 
 U, T, SIDE, CLASSES = 2, 4, 32, 5
 LARGEST = 1_500_000  # parameters of a model here: a family without a working `width` shows itself
-SMALL: dict[str, Any] = {"width": 8, "stem_kernel": 5, "dropout": 0.0}
+SMALL: dict[str, Any] = {"width": 8, "stem_kernel": 5, "dropout": 0.0, "small_input": True}
 
 
 def small_options(name: str) -> dict[str, Any]:
