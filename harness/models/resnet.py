@@ -33,7 +33,7 @@ class Block(nn.Module):
     kind: ClassVar[str]
     at: nn.ModuleDict
 
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, kt: int = 1) -> None:
         super().__init__()
         self.inputs, self.width, self.outputs = inputs, width, width * self.expansion
         self.shortcut: nn.Module | None = None
@@ -60,7 +60,7 @@ class BasicBlock(Block):
     kind = "basic"
 
     def __init__(self, inputs: int, width: int, stride: int, kt: int) -> None:
-        super().__init__(inputs, width, stride)
+        super().__init__(inputs, width, stride, kt)
         self.conv1, self.bn1 = conv3d(inputs, width, (kt, 3, 3), stride), nn.BatchNorm3d(width)
         self.conv2, self.bn2 = conv3d(width, width, (kt, 3, 3)), nn.BatchNorm3d(width)
         self.at = nn.ModuleDict(
@@ -80,7 +80,7 @@ class Bottleneck(Block):
     kind = "bottleneck"
 
     def __init__(self, inputs: int, width: int, stride: int, kt: int) -> None:
-        super().__init__(inputs, width, stride)
+        super().__init__(inputs, width, stride, kt)
         self.conv1, self.bn1 = conv3d(inputs, width, (kt, 1, 1)), nn.BatchNorm3d(width)
         self.conv2, self.bn2 = conv3d(width, width, (1, 3, 3), stride), nn.BatchNorm3d(width)
         self.conv3, self.bn3 = conv3d(width, self.outputs, (1, 1, 1)), nn.BatchNorm3d(self.outputs)
@@ -102,6 +102,8 @@ class ResNet3d(Backbone):
     temporal  stage -> the kernel length along time of each of its blocks, or one for all (default 1)
     """
 
+    bottleneck: ClassVar[type[Block]] = Bottleneck  # of depth 50 and more; a family may have its own
+
     def __init__(
         self,
         depth: int,
@@ -113,7 +115,7 @@ class ResNet3d(Backbone):
         check_sizes(width=width)
         if stem_kernel not in (3, 5, 7):
             raise UserError(f"stem_kernel {stem_kernel!r}: 3, 5 or 7")
-        block = BasicBlock if depth < 50 else Bottleneck
+        block = BasicBlock if depth < 50 else self.bottleneck
         self.kind = block.kind  # type: ignore[misc]
         self.stem = conv3d(3, width, (1, stem_kernel, stem_kernel), 2)
         self.stem_bn = nn.BatchNorm3d(width)
