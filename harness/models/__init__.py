@@ -1,14 +1,17 @@
 """Networks by name: backbones inside a snippet, modules inside and across snippets, and their registries."""
 
 # A family's file registers its models, modules and importers when it is imported.
-from harness.models import (
+from harness.models import (  # noqa: F401
     bninception,
     dsa,
     eco,
     i3d,
+    i3d_nl,
     inception_v3,
     mvfnet,
+    pyslowfast,
     se,
+    slowfast,
     tanet,
     tea,
     teinet,
@@ -16,7 +19,7 @@ from harness.models import (
     tsm,
     tsn,
     v4d,
-)  # noqa: F401
+)
 from harness.models.create import create_model
 from harness.models.network import Backbone, Head, InputSpec, Place, PlaceName, VideoModel
 from harness.models.place import Declared, build_network, resolve

@@ -12,10 +12,22 @@ from harness.base.errors import UserError, near_match
 from harness.models.network import Head
 
 
-def conv3d(inputs: int, outputs: int, kernel: tuple[int, int, int], stride: int = 1) -> nn.Conv3d:
-    """A convolution that keeps the size at stride 1: padding half the kernel, spatial stride only, no bias."""
+def conv3d(
+    inputs: int, outputs: int, kernel: tuple[int, int, int], stride: int = 1, stride_t: int = 1
+) -> nn.Conv3d:
+    """A convolution that keeps the size at stride 1: padding half the kernel, no bias.
+
+    `stride` is of height and width, `stride_t` of time.
+    """
     padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-    return nn.Conv3d(inputs, outputs, kernel, stride=(1, stride, stride), padding=padding, bias=False)
+    return nn.Conv3d(inputs, outputs, kernel, stride=(stride_t, stride, stride), padding=padding, bias=False)
+
+
+def max_pool3d(x: Tensor, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> Tensor:
+    """Max pooling that any clip passes: an even kernel is cut to the maps' size, an odd one is padded by its half."""
+    cut = tuple(k if k % 2 else min(k, size) for k, size in zip(kernel, x.shape[2:], strict=True))
+    padding = tuple(k // 2 if k % 2 else 0 for k in kernel)
+    return F.max_pool3d(x, cut, stride=stride, padding=padding)
 
 
 def average_3x3(x: Tensor, stride: int = 1) -> Tensor:
