@@ -167,9 +167,7 @@ def i3d_nl_r50(
 
     time_strides: of the stem, of the max pool after it and of the one after res2; fewer for short clips.
     """
-    backbone = nonlocal_trunk(
-        50, width, stem_kernel, c2d=c2d, time_strides=time_strides, frozen_bn=frozen_bn
-    )
+    backbone = nonlocal_trunk(50, width, stem_kernel, c2d=c2d, time_strides=time_strides, frozen_bn=frozen_bn)
     put_five(backbone, lambda channels: NonLocal(channels, norm=not frozen_bn))
     return _with_head(backbone, num_classes, dropout)
 
