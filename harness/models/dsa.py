@@ -66,7 +66,7 @@ register_operator("harness::aggregate_snippets", lambda x_NUCTHW: TAPS * math.pr
 
 @register_aggregation("dsa", position="II", stages=("res3", "res4"), beta=1 / 8)
 class DSA(nn.Module):
-    """The DSA module; the registered places are the released Kinetics-400 config (architectures.md §2).
+    """The DSA module; the registered places are the released Kinetics-400 config (docs/systems.md).
 
     `generate` has the release's state-dict layout. One generator serves all channels and videos: its batch
     norm sees N·C rows of αU hidden units. U at test time equals U in training.

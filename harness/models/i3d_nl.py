@@ -4,7 +4,7 @@ Wang, Girshick, Gupta, He: "Non-local Neural Networks", CVPR 2018, tables 1 and 
 every second block; 5 blocks after every second one of res3 and res4), release facebookresearch/video-nonlocal-net.
 Yue et al.: "Compact Generalized Non-local Network", NeurIPS 2018 (the same trunk and places, one scalar a group in
 place of the attention map), release KaiyuYue/cgnl-network.pytorch, whose video code was never published
-(architectures.md §6 and §7). Golden i3d_nln_r50_8x8_pyslowfast, cgnl_block.
+(docs/systems.md). Golden i3d_nln_r50_8x8_pyslowfast, cgnl_block.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Szegedy et al., CVPR 2016, in torchvision's layout without the auxiliary head; the last block pools by the largest
 value and convolutions have biases, as in yjxiong/tensorflow-model-zoo.torch, which TSN's ActivityNet rows use
-(architectures.md §10; that release's names are not known here, so it has no importer). It names no places: its
+(docs/systems.md; that release's names are not known here, so it has no importer). It names no places: its
 branches side by side leave no position "after the first convolution".
 """
 

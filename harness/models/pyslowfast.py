@@ -1,7 +1,7 @@
 """Checkpoints of PySlowFast, pytorchvideo and mmaction2: each code base has one naming for several families.
 
 facebookresearch/SlowFast and facebookresearch/pytorchvideo hold SlowOnly, SlowFast, X3D and the non-local I3D;
-open-mmlab/mmaction2 its SlowOnly. The networks are in slowfast.py, x3d.py and i3d_nl.py. Names as datasets.md §9
+open-mmlab/mmaction2 its SlowOnly. The networks are in slowfast.py, x3d.py and i3d_nl.py. Names as docs/real_data.md
 lists them.
 """
 

@@ -1,6 +1,6 @@
 """Squeeze-and-excitation inside one snippet: the control of table (h), which never looks across snippets.
 
-Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018; at DSA's places, reduction 16 (architectures.md §4).
+Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018; at DSA's places, reduction 16 (docs/systems.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """SlowFast and its slow path alone: few frames in a wide network, many frames in one an eighth as wide.
 
 Feichtenhofer, Fan, Malik, He: "SlowFast Networks for Video Recognition", ICCV 2019, tables 1 and 2; the release
-facebookresearch/SlowFast for what the text leaves open (architectures.md §8): the slow path's frames are evenly spread
+facebookresearch/SlowFast for what the text leaves open (docs/systems.md): the slow path's frames are evenly spread
 from the clip's first to its last; laterals reach over 5 frames, in 8×8 R50 over 7; 8×8 R101 has kernels along time in
 the first 6 of res4's 23 blocks. Golden slow_r50_8x8, slowfast_r50_4x16, slowfast_r50_8x8.
 """
