@@ -1,7 +1,7 @@
 """Networks by name: backbones inside a snippet, modules inside and across snippets, and their registries."""
 
 # A family's file registers its models, modules and importers when it is imported.
-from harness.models import dsa, i3d, i3d_nl, pyslowfast, se, slowfast, tsm, tsn, v4d  # noqa: F401
+from harness.models import dsa, i3d, i3d_nl, nl_gcn, pyslowfast, s3d, se, slowfast, tsm, tsn, v4d, x3d  # noqa: F401
 from harness.models.create import create_model
 from harness.models.network import Backbone, Head, InputSpec, Place, PlaceName, VideoModel
 from harness.models.place import Declared, build_network, resolve

@@ -141,7 +141,9 @@ class VideoModel(nn.Module):
         self._tell_places(U)
         return self.head(self.backbone(x_NUCTHW.flatten(0, 1)), U, boxes)
 
-    def forward_groups(self, x_NUCTHW: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:
+    def forward_groups(
+        self, x_NUCTHW: Tensor, groups: Sequence[Sequence[int]], boxes: Tensor | None = None
+    ) -> Tensor:
         """(N, G, num_classes): each group of snippets scored alone, as `forward` would score it.
 
         Groups may overlap (V4D's 36 groups of 10 snippets): the steps before the first module across snippets run
@@ -151,7 +153,7 @@ class VideoModel(nn.Module):
         N, U_all = x_NUCTHW.shape[:2]
         maps = _run(shared, x_NUCTHW.flatten(0, 1))
         if not rest and self.head.any_U:
-            logits_NUK = self.head(maps, U_all)
+            logits_NUK = self.head(maps, U_all, boxes)
             return torch.stack([self.head.consensus(logits_NUK[:, list(g)]) for g in groups], 1)
         scores = []
         for group in groups:
@@ -159,7 +161,9 @@ class VideoModel(nn.Module):
             self._tell_places(len(group))
             rows = torch.arange(N)[:, None] * U_all + torch.as_tensor(list(group))
             of_group = pytree.tree_map(lambda m, rows=rows: m[rows.flatten().to(m.device)], maps)
-            scores.append(self.head.consensus(self.head(_run(rest, of_group), len(group))))
+            their_boxes = None if boxes is None else boxes[:, list(group)]
+            logits_NUK = self.head(_run(rest, of_group), len(group), their_boxes)
+            scores.append(self.head.consensus(logits_NUK))
         return torch.stack(scores, 1)
 
     def shared_steps(self) -> int:

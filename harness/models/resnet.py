@@ -114,6 +114,7 @@ class ResNet3d(Backbone):
     time_strides  of the stem, of the max pool after it, and of a max pool between res2 and res3 (1: there is none)
     strides       of height and width in the first block of each stage
     laterals      channels that join the maps before each stage (SlowFast)
+    pool_padding  whether the max pool after the stem is padded, as torchvision's, or not, as Caffe2's
     zero_init     the last BatchNorm of every block starts at 0, so that a block starts as its shortcut
     frozen        BatchNorms are fixed scales and shifts: neither their weights nor their statistics are trained
     """
@@ -129,6 +130,7 @@ class ResNet3d(Backbone):
         time_strides: Sequence[int] = (1, 1, 1),
         strides: Sequence[int] = (1, 2, 2, 2),
         laterals: Sequence[int] = (0, 0, 0, 0),
+        pool_padding: bool = True,
         zero_init: bool = False,
         frozen: bool = False,
     ) -> None:
@@ -140,6 +142,7 @@ class ResNet3d(Backbone):
         block = BasicBlock if depth < 50 else Bottleneck
         self.kind = block.kind  # type: ignore[misc]
         _, self.pool_t, self.pool2_t = time_strides
+        self.pool_padding = pool_padding
         self.stem = conv3d(3, width, (stem_time, stem_kernel, stem_kernel), 2, stride_t=time_strides[0])
         self.stem_bn = nn.BatchNorm3d(width)
         self.channels = width
@@ -179,7 +182,7 @@ class ResNet3d(Backbone):
         """(N·U, 3, T, H, W) to what res2 takes: convolution, BatchNorm, ReLU, max pool."""
         x = F.relu(self.stem_bn(self.stem(x)))
         # An even kernel along time: the pools that stride along it do not overlap.
-        return max_pool3d(x, (self.pool_t, 3, 3), (self.pool_t, 2, 2))
+        return max_pool3d(x, (self.pool_t, 3, 3), (self.pool_t, 2, 2), padded=self.pool_padding)
 
     def _pool2(self, x: Tensor) -> Tensor:
         return max_pool3d(x, (self.pool2_t, 1, 1), (self.pool2_t, 1, 1))
