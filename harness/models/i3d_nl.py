@@ -19,7 +19,7 @@ from harness.models.layers import AverageHead, check_dropout, max_pool3d
 from harness.models.network import Backbone, Head, PlaceName
 from harness.models.pyslowfast import PYSLOWFAST_INPUT
 from harness.models.registry import register_inside, register_model
-from harness.models.resnet import DEPTHS, ResNet3d
+from harness.models.resnet import DEPTHS, Kernels, ResNet3d
 
 
 def _pointwise(inputs: int, outputs: int, *, bias: bool, groups: int = 1) -> nn.Conv3d:
@@ -110,7 +110,7 @@ def nonlocal_trunk(
     """
     counts = dict(zip(("res3", "res4"), DEPTHS[depth][1:3], strict=True))
     odd = {stage: [1 if number % 2 else 3 for number in range(count)] for stage, count in counts.items()}
-    temporal = {"res2": 3, **odd, "res5": [1, 3, 1]}
+    temporal: Kernels = {"res2": 3, **odd, "res5": [1, 3, 1]}
     return ResNet3d(
         depth,
         width,
@@ -194,7 +194,7 @@ def i3d_nln_r50_8x8(
     time_strides: tuple[int, ...] = (1, 1, 2),
     dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
-    """PySlowFast's I3D_NLN_8x8_R50: the same weights' shapes, 8 frames at step 8, pooled along time after res2 alone."""
+    """PySlowFast's I3D_NLN_8x8_R50: weights of the same shapes, 8 frames at step 8, pooled in time after res2 alone."""
     return _i3d(50, NonLocal, num_classes, width, stem_kernel, False, time_strides, True, dropout)
 
 

@@ -26,8 +26,8 @@ def conv3d(
 def max_pool3d(
     x: Tensor, kernel: tuple[int, int, int], stride: tuple[int, int, int], *, padded: bool = True
 ) -> Tensor:
-    """Max pooling that any clip passes: an odd kernel is padded by its half; an even one, or one without padding, is cut
-    to the maps' size."""
+    """Max pooling that any clip passes: an odd kernel is padded by its half; an even one, or one without padding, is
+    cut to the maps' size."""
     pad = [padded and k % 2 == 1 for k in kernel]
     cut = tuple(k if p else min(k, size) for k, p, size in zip(kernel, pad, x.shape[2:], strict=True))
     padding = tuple(k // 2 if p else 0 for k, p in zip(kernel, pad, strict=True))

@@ -87,6 +87,7 @@ class RegionGraphHead(AverageHead):
     `note` is what a table has to say of scores that were made without boxes.
     """
 
+    grid_R4: Tensor
     note = "regions are a fixed grid: no boxes were given"
 
     def __init__(self, channels: int, inner: int, num_classes: int, dropout: float, grid: int) -> None:

@@ -19,6 +19,7 @@ from harness.models.layers import check_sizes, conv3d, kaiming_convolutions, max
 from harness.models.network import Backbone, Place, PlaceName, Step
 
 STAGES = ("res2", "res3", "res4", "res5")
+Kernels = Mapping[str, int | Sequence[int]]
 DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
@@ -124,7 +125,7 @@ class ResNet3d(Backbone):
         depth: int,
         width: int,
         stem_kernel: int,
-        temporal: Mapping[str, int | Sequence[int]] | None = None,
+        temporal: Kernels | None = None,
         *,
         stem_time: int = 1,
         time_strides: Sequence[int] = (1, 1, 1),
@@ -198,7 +199,7 @@ class ResNet3d(Backbone):
 
     def places(self) -> dict[PlaceName, Place]:
         return {
-            PlaceName(stage, number, position): place
+            PlaceName(stage, number, position): place  # type: ignore[misc]
             for stage in STAGES
             for number, block in enumerate(self.stage(stage), start=1)
             for position, place in block.at.items()

@@ -197,8 +197,8 @@ class S3D(Backbone):
         return max_pool3d(x, (self.pool5_t, 2, 2), (self.pool5_t, 2, 2))
 
     def steps(self) -> Sequence[Step]:
-        start = [self.stem, self._pool3, self.conv2, self.conv3, self.gate3, self._pool3]
-        middle = [*self._stage("mixed3"), self._pool4, *self._stage("mixed4"), self._pool5]
+        start: list[Step] = [self.stem, self._pool3, self.conv2, self.conv3, self.gate3, self._pool3]
+        middle: list[Step] = [*self._stage("mixed3"), self._pool4, *self._stage("mixed4"), self._pool5]
         return [*start, *middle, *self._stage("mixed5")]
 
     def places(self) -> dict[PlaceName, Place]:

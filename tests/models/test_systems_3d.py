@@ -1,7 +1,8 @@
-"""Every 3D system at width 8: it trains, hosts modules across snippets, takes short and odd clips, and is saved whole."""
+"""Every 3D system at width 8: it trains, hosts modules across snippets, takes short and odd clips, is saved whole."""
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import re
 from typing import Any
@@ -148,7 +149,7 @@ def test_the_slow_path_sees_evenly_spread_frames(T: int, speed_ratio: int) -> No
     frames = slow_frames(T, speed_ratio)
     assert len(frames) == -(-T // speed_ratio) and frames[0] == 0
     assert len(frames) == 1 or frames[-1] == T - 1
-    steps = {b - a for a, b in zip(frames, frames[1:], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(frames)}
     assert not steps or max(steps) - min(steps) <= 1
 
 
