@@ -21,7 +21,9 @@ LISTED = subprocess.run(
     check=True,
 ).stdout.split()
 FILES = [ROOT / name for name in LISTED if (ROOT / name).exists()]
-TOLD = [path for path in FILES if path.relative_to(ROOT).parts[0] != "tests"]  # tests name files that they make
+TOLD = [
+    path for path in FILES if path.relative_to(ROOT).parts[0] != "tests"
+]  # tests name files that they make
 DOCS = [path for path in FILES if path.suffix == ".md"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 DOCUMENT = re.compile(r"(?<![\w./*-])((?:[\w-]+/)*[\w-]+\.md)\b")

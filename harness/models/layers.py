@@ -23,10 +23,14 @@ def conv3d(
     return nn.Conv3d(inputs, outputs, kernel, stride=(stride_t, stride, stride), padding=padding, bias=False)
 
 
-def max_pool3d(x: Tensor, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> Tensor:
-    """Max pooling that any clip passes: an even kernel is cut to the maps' size, an odd one is padded by its half."""
-    cut = tuple(k if k % 2 else min(k, size) for k, size in zip(kernel, x.shape[2:], strict=True))
-    padding = tuple(k // 2 if k % 2 else 0 for k in kernel)
+def max_pool3d(
+    x: Tensor, kernel: tuple[int, int, int], stride: tuple[int, int, int], *, padded: bool = True
+) -> Tensor:
+    """Max pooling that any clip passes: an odd kernel is padded by its half; an even one, or one without padding, is
+    cut to the maps' size."""
+    pad = [padded and k % 2 == 1 for k in kernel]
+    cut = tuple(k if p else min(k, size) for k, p, size in zip(kernel, pad, x.shape[2:], strict=True))
+    padding = tuple(k // 2 if p else 0 for k, p in zip(kernel, pad, strict=True))
     return F.max_pool3d(x, cut, stride=stride, padding=padding)
 
 

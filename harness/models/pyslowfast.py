@@ -117,7 +117,7 @@ def _branch_name(name: str) -> str:
 def from_mmaction2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """SlowOnly. Its weights expect ImageNet's mean and standard deviation: load them into `i3d_r50`, the same network.
 
-    mmaction2's SlowFast has no BatchNorm in its lateral connections: another network, refused as one with names missing.
+    mmaction2's SlowFast has no BatchNorm in its lateral connections: another network, refused for its missing names.
     """
     renamed = {}
     for name, tensor in state.items():

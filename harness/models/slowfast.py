@@ -19,7 +19,7 @@ from harness.models.layers import AverageHead, check_dropout, check_sizes, conv3
 from harness.models.network import Backbone, Head, Place, PlaceName, Step
 from harness.models.pyslowfast import PYSLOWFAST_INPUT
 from harness.models.registry import register_model
-from harness.models.resnet import DEPTHS, STAGES, ResNet3d
+from harness.models.resnet import DEPTHS, STAGES, Kernels, ResNet3d
 
 Maps = tuple[Tensor, Tensor]
 
@@ -71,7 +71,7 @@ class SlowFast(Backbone):
         narrow = max(1, width // fast_share)
         fast_out = (narrow, 4 * narrow, 8 * narrow, 16 * narrow)  # of the stem, res2, res3, res4
         res4 = [3 if number < 6 else 1 for number in range(DEPTHS[depth][2])]
-        along_time = {"res4": res4, "res5": 3}
+        along_time: Kernels = {"res4": res4, "res5": 3}
         joining = [2 * channels for channels in fast_out]
         self.slow = ResNet3d(depth, width, stem_kernel, along_time, laterals=joining, zero_init=True)
         along_time = {"res2": 3, "res3": 3, **along_time}
