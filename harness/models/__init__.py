@@ -1,6 +1,6 @@
 """Networks by name: backbones inside a snippet, modules inside and across snippets, and their registries."""
 
-# A family's file registers its models, modules and importers when it is imported.
+# ruff: noqa: F401 (a family's file registers its models, modules and importers when it is imported)
 from harness.models import (
     bninception,
     dsa,
@@ -16,7 +16,7 @@ from harness.models import (
     tsm,
     tsn,
     v4d,
-)  # noqa: F401
+)
 from harness.models.create import create_model
 from harness.models.network import Backbone, Head, InputSpec, Place, PlaceName, VideoModel
 from harness.models.place import Declared, build_network, resolve

@@ -14,7 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.base.errors import UserError
-from harness.models.layers import AverageHead, average_3x3, check_sizes, kaiming_convolutions, max_3x3_halving
+from harness.models.layers import (
+    AverageHead,
+    Conv3d,
+    average_3x3,
+    check_sizes,
+    kaiming_convolutions,
+    max_3x3_halving,
+)
 from harness.models.network import Backbone, Head, InputSpec, Step
 from harness.models.registry import register_model
 from harness.models.weights import register_release
@@ -41,7 +48,7 @@ class Unit(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
         k, s = (1, kernel, kernel), (1, stride, stride)
-        self.conv = nn.Conv3d(inputs, outputs, k, stride=s, padding=(0, kernel // 2, kernel // 2))
+        self.conv = Conv3d(inputs, outputs, k, stride=s, padding=(0, kernel // 2, kernel // 2))
         self.bn = nn.BatchNorm3d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
