@@ -1,7 +1,8 @@
 """BN-Inception, the network of TSN's, TRN's and ECO's releases, in every frame.
 
 Ioffe and Szegedy, ICML 2015, as yjxiong/tensorflow-model-zoo.torch has it: biased convolutions, pools that round up
-(golden bninception). It names no places: its four branches side by side leave no position "after the first convolution".
+(golden bninception). It names no places: its four branches side by side leave no position "after the first
+convolution".
 """
 
 from __future__ import annotations

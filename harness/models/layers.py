@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from harness.base.errors import UserError, near_match
 from harness.models.network import Head
 
-
 FEW = 16  # below this many rows torch convolves 3D maps on the CPU by slow paths
 
 
@@ -24,12 +23,13 @@ class Conv3d(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, T, H, W) to (N, outputs, T', H', W')."""
-        if x.shape[0] >= FEW or x.device.type != "cpu" or _is_watched():
+        if _is_watched() or x.device.type != "cpu" or x.shape[0] >= FEW:
             return super().forward(x)
-        weight, (st, sh, sw), (pt, ph, pw) = self.weight, self.stride, self.padding
+        weight, (st, sh, sw) = self.weight, self.stride
+        pt, ph, pw = (int(p) for p in self.padding)
         if weight.shape[2] > 1 and weight.shape[3:] == (1, 1) and (sh, sw, ph, pw) == (1, 1, 0, 0):
             picture = x.flatten(3)  # (T, H·W)
-            y = F.conv2d(picture, weight[..., 0], self.bias, (st, 1), (int(pt), 0), 1, self.groups)
+            y = F.conv2d(picture, weight[..., 0], self.bias, (st, 1), (pt, 0), 1, self.groups)
             return y.unflatten(3, x.shape[3:])
         # Frames can stand in the batch without a copy only where channels come last; a copy costs what is won.
         if (
@@ -38,7 +38,7 @@ class Conv3d(nn.Conv3d):
             and x.is_contiguous(memory_format=torch.channels_last_3d)
         ):
             frames = x.transpose(1, 2).flatten(0, 1)
-            y = F.conv2d(frames, weight[:, :, 0], self.bias, (sh, sw), (int(ph), int(pw)), 1, self.groups)
+            y = F.conv2d(frames, weight[:, :, 0], self.bias, (sh, sw), (ph, pw), 1, self.groups)
             return y.unflatten(0, (-1, x.shape[2])).transpose(1, 2)
         return super().forward(x)
 
