@@ -21,7 +21,19 @@ from pydantic import (
 )
 
 from harness.base.errors import UserError, near_match
+<<<<<<< HEAD
 from harness.experiment.base import Frozen
+=======
+from harness.experiment.datasets_published import (
+    ActivityNet13,
+    ClassFolders,
+    Kinetics400,
+    MiniKinetics200,
+    SomethingV1,
+    SomethingV2,
+    VideoLists,
+)
+>>>>>>> formats
 
 GENERATOR_VERSION = 1  # raise it whenever the code's pixels change: old caches are then left alone
 EVENTS = "RLUD-"
@@ -165,6 +177,7 @@ def _even(pixels: float) -> int:
     return 2 * round(pixels / 2)
 
 
+<<<<<<< HEAD
 class MiniKinetics200(Frozen):
     """200 classes of Kinetics-400 (Xie et al. 2018)."""
 
@@ -189,10 +202,24 @@ class SomethingV1(Frozen):
     name: Literal["something_v1"] = "something_v1"
 
 
+=======
+>>>>>>> formats
 DatasetSpec = Annotated[
-    ScriptedDigits | MiniKinetics200 | Kinetics400 | ActivityNet13 | SomethingV1, Field(discriminator="name")
+    ScriptedDigits
+    | MiniKinetics200
+    | Kinetics400
+    | ActivityNet13
+    | SomethingV1
+    | SomethingV2
+    | VideoLists
+    | ClassFolders,
+    Field(discriminator="name"),
 ]
+<<<<<<< HEAD
 _KINDS: dict[str, type[Frozen]] = {
+=======
+_KINDS: dict[str, type[BaseModel]] = {
+>>>>>>> formats
     kind.model_fields["name"].default: kind for kind in get_args(get_args(DatasetSpec)[0])
 }
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(DatasetSpec)
