@@ -12,11 +12,8 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
-<<<<<<< HEAD
-from harness.base.text import duration
-=======
 from harness.base.errors import UserError
->>>>>>> formats
+from harness.base.text import duration
 from harness.cli.common import DEFAULT_PROFILE, Data, Json, ProfileName, print_json
 from harness.data.copy_report import CopyReport, SplitCount, describe_dataset, verify_dataset
 from harness.experiment.datasets import parse_dataset
