@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from harness.base.errors import UserError, near_match
-from harness.cli.common import DEFAULT_PROFILE, Json, ProfileName, Results, print_json
+from harness.cli.common import DEFAULT_PROFILE, Json, ProfileName, Results, all_experiments, print_json
 from harness.experiment.load import load_experiment, load_profile
 from harness.results import Store, baseline_roots, load, runs_root
 from harness.trial.record import METRICS, Record
@@ -18,8 +19,8 @@ def show(
     what: Annotated[
         list[str],
         typer.Argument(
-            metavar="TRIAL | EXPERIMENT ROW [COLUMN]",
-            help="A trial's id or its first digits; or a table's cell, e.g. ablation_a 'DSA+I3D 4x4' top1.",
+            metavar="TRIAL | EXPERIMENT [ROW [COLUMN]]",
+            help="A trial's id or its first digits; a table (ablation_a), or a cell of it (ablation_a 'DSA+I3D 4x4' top1).",
             show_default=False,
         ),
     ],
@@ -28,17 +29,31 @@ def show(
     results: Results = None,
     json: Json = False,
 ) -> None:
-    """Print what stands behind a number: a cell with its trials, or everything about one trial.
+    """Print what stands behind a number: a whole table with all its notes, a cell with its trials, or one trial.
 
     A trial: its settings, its numbers, its cost, where it ran, why it failed. A cell: every seed's value, the
     interval, and which commit and machine made each.
     """
-    if len(what) == 1:
+    if len(what) == 1 and (what[0].endswith((".yaml", ".yml")) or what[0] in all_experiments()):
+        _show_table(what[0], profile, results, as_json=json)
+    elif len(what) == 1:
         _show_trial(what[0], [results or runs_root(), *baseline_roots()], as_json=json)
     elif len(what) <= 3:
         _show_cell(what, profile, results, as_json=json)
     else:
         raise UserError(f"show takes a trial, or EXPERIMENT ROW [COLUMN] (quote a row's name), not {what}")
+
+
+def _show_table(name: str, profile: str, results: Path | None, *, as_json: bool) -> None:
+    from harness.reports import build_table, print_table
+
+    table = build_table(
+        load_experiment(name), load_profile(profile), load(results or runs_root(), *baseline_roots())
+    )
+    if as_json:
+        print_json(asdict(table))
+    else:
+        print_table(table, whole=True)
 
 
 def _show_cell(what: list[str], profile: str, results: Path | None, *, as_json: bool) -> None:

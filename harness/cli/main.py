@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 some trials failed, 2 bad input, 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from collections.abc import Callable
@@ -43,6 +44,12 @@ app.add_typer(data.app, name="data")
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code; a user's mistake is one message, without a traceback."""
     warnings.showwarning = _plain_warning
+    for stream in (
+        sys.stdout,
+        sys.stderr,
+    ):  # ASCII and Latin-1 terminals: `?` instead of a traceback at the end
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(_exit_code(arguments))
 
 

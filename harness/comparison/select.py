@@ -40,9 +40,8 @@ class RowRef:
     row: Row
 
 
-def is_record_selector(text: str) -> bool:
-    """Whether `text` chooses records by column: `name=value[,name=value]`. Row names hold no `=`."""
-    return "=" in text
+class NoSuchRowError(UserError):
+    """Nothing is called so: what holds a `=` may still choose records by their columns."""
 
 
 def find_row(text: str, experiment: str | None = None) -> RowRef:
@@ -71,7 +70,7 @@ def _split(text: str) -> tuple[str, str] | None:
             return prefix, row
         if found and separator == ":" and " " not in prefix and not row.startswith(" "):
             close = near_match(prefix, _experiments())
-            raise UserError(f"{text!r}: no experiment is called {prefix!r}{close}")
+            raise NoSuchRowError(f"{text!r}: no experiment is called {prefix!r}{close}")
     if text.count(".yaml/") == 1:  # a path has slashes of its own
         prefix, _, row = text.partition(".yaml/")
         return f"{prefix}.yaml", row
@@ -88,7 +87,7 @@ def _row_of(experiment: Experiment, name: str) -> RowRef:
             _refuse_costs(experiment, name)
             return RowRef(experiment, row)
     names = [row.name for row in experiment.rows]
-    raise UserError(
+    raise NoSuchRowError(
         f"experiment {experiment.name!r} has no row {name!r}{near_match(name, names)}; its rows: {', '.join(names)}"
     )
 
@@ -105,7 +104,7 @@ def _anywhere(name: str) -> RowRef:
     found = [ref for ref in trained if ref.row.name == name]
     if not found:
         known = [*BASELINES, *dict.fromkeys(ref.row.name for ref in trained)]
-        raise UserError(
+        raise NoSuchRowError(
             f"no row is called {name!r}{near_match(name, known)}. Short names: {', '.join(BASELINES)}; "
             "rows: as in the tables, or EXPERIMENT:ROW; records: column=value"
         )

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from harness.base.errors import UserError
-from harness.comparison.select import RowRef, find_row, is_record_selector
+from harness.comparison.select import NoSuchRowError, RowRef, find_row
 from harness.experiment.spec import Experiment, Profile
-from harness.methods.method import Method, method_of_records, method_of_trials
+from harness.methods import Method, method_of_records, method_of_trials
 from harness.models.variant import load_variant
 from harness.plan.expand import Planned, plan_trials
 from harness.variants.place import option_grid, variant_row
@@ -46,7 +46,11 @@ class WantedRow:
 
     def method(self, frame: pd.DataFrame, profile: Profile, seeds: Sequence[int]) -> Method:
         """The records of these seeds."""
-        return method_of_trials(self.trials(profile, seeds), frame, self.label, self.origin)
+        row = None if self.variant else self.experiment.rows[0]
+        differ = {"views", *getattr(self.experiment, "differ", ())}
+        return method_of_trials(
+            self.trials(profile, seeds), frame, self.label, self.origin, row=row, differ=differ
+        )
 
     def seeds_done(self, frame: pd.DataFrame, profile: Profile) -> list[int]:
         """Seeds of which there is a record."""
@@ -137,4 +141,10 @@ def parse_wanted(
 
 
 def _one(text: str, experiment: str | None) -> Wanted:
-    return WantedRecords(text) if is_record_selector(text) else wanted_row(find_row(text, experiment))
+    """A row, else records by their columns: a row may be called `alpha=8`, so names are tried first."""
+    try:
+        return wanted_row(find_row(text, experiment))
+    except NoSuchRowError:
+        if "=" not in text or experiment is not None:
+            raise
+        return WantedRecords(text)

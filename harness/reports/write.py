@@ -1,4 +1,4 @@
-"""Tables as files: reports/tables/<experiment>.{md,tex,html,csv}."""
+"""Files of tables and documents: reports/tables/<experiment>.{md,tex,html,csv}, reports/comparisons/<name>.{md,html}."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pandas as pd
 from harness.base.errors import UserError
 from harness.experiment.load import ROOT
 from harness.experiment.spec import Experiment, Profile
-from harness.reports.build import build_table
 from harness.reports.render_csv import csv_text
-from harness.reports.render_html import html
+from harness.reports.render_html import html, html_document
 from harness.reports.render_latex import latex
-from harness.reports.render_markdown import markdown
-from harness.reports.table import Table
+from harness.reports.render_markdown import markdown, markdown_document
+from harness.reports.table import Document, Table
+from harness.reports.tables import build_table
 
 RENDERERS: dict[str, Callable[[Table], str]] = {"md": markdown, "tex": latex, "html": html, "csv": csv_text}
 
@@ -51,6 +51,14 @@ def write_table(table: Table, folder: Path) -> list[Path]:
     paths = [folder / f"{table.name}.{suffix}" for suffix in RENDERERS]
     for path, render in zip(paths, RENDERERS.values(), strict=True):
         write_bytes(path, render(table).encode())
+    return paths
+
+
+def write_document(document: Document, reports: Path) -> list[Path]:
+    """`reports`/comparisons/NAME.md and .html, each whole or not at all. UserError where it cannot be written."""
+    paths = [reports / "comparisons" / f"{document.name}.{kind}" for kind in ("md", "html")]
+    for path, render in zip(paths, (markdown_document, html_document), strict=True):
+        write_bytes(path, render(document).encode())
     return paths
 
 

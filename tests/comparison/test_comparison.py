@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from harness.comparison.build import NOT_COMPARABLE
 
 from harness.base.errors import UserError
 from harness.comparison import Method, Report, compare_methods, document, method_of_trials
-from harness.comparison.build import NOT_COMPARABLE
 from harness.comparison.words import as_data, verdict_sentence
 from harness.data import ScriptedDigits, dataset_spec, factor_accuracies
 from harness.data.digits.script import classes

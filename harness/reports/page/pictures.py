@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from harness.base.errors import UserError
-from harness.data import Dataset, ScriptedDigits, data_root, dataset_spec, open_dataset, thumbnails
+from harness.reports.facets import frames_of
 
 FRAMES, GAP_PX = 8, 2
 PX_PER_INCH = 84
@@ -42,45 +42,15 @@ def _uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def class_names(dataset: Mapping[str, Any]) -> list[str]:
-    """Names of a dataset's classes in label order; none where this code does not know them."""
-    from harness.data.digits.script import classes
-
-    try:
-        spec = dataset_spec(dataset)
-    except UserError:
-        return []
-    return [c.class_name for c in classes(spec)] if isinstance(spec, ScriptedDigits) else []
-
-
-def frames_of(
+def strips_of(
     dataset: Mapping[str, Any], manifest: str, videos: Sequence[str], root: Path | None = None
 ) -> tuple[dict[str, str], str]:
     """Video id -> a strip of its frames as a JPEG data URI, and why there are none ("" where there are)."""
     try:
-        prepared = _prepared(dataset, manifest, root or data_root())
+        found = frames_of(dataset, manifest, videos, root, FRAMES)
     except UserError as error:
         return {}, f"No frames are shown: {error}"
-    return _strips(prepared, set(videos)), ""
-
-
-def _prepared(dataset: Mapping[str, Any], manifest: str, root: Path) -> Dataset:
-    spec = dataset_spec(dataset)
-    if not isinstance(spec, ScriptedDigits):
-        raise UserError(f"the videos of {spec.name} cannot be read yet")
-    prepared = open_dataset(spec, root)
-    if prepared.info.manifest_hash != manifest:
-        raise UserError(
-            f"the dataset in {prepared.info.directory} is not the one of the records "
-            f"(manifest {prepared.info.manifest_hash[:12]} instead of {manifest[:12]})"
-        )
-    return prepared
-
-
-def _strips(dataset: Dataset, wanted: set[str]) -> dict[str, str]:
-    test = dataset.split("test")
-    places = {video: i for i, video in enumerate(test.video_ids) if video in wanted}
-    return {video: _strip(list(thumbnails(test, i, FRAMES))) for video, i in places.items()}
+    return {video: _strip(frames) for video, frames in found.items()}, ""
 
 
 def _strip(frames: list[np.ndarray]) -> str:

@@ -9,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.base.errors import UserError
-from harness.data import ScriptedDigits, dataset_spec
-from harness.data.digits.script import classes as script_classes
-from harness.experiment.spec import Trial
-from harness.methods.comparable import Difference, notes, refusals
-from harness.methods.method import Method
+from harness.methods import Difference, Method, notes, refusals
+from harness.reports.facets import class_names, right_by_facet
 from harness.reports.words import VERDICTS
-from harness.results.answers import Answers, answers
+from harness.results.answers import Answers
 from harness.statistics.paired import (
     Comparison,
     Flip,
@@ -114,12 +111,12 @@ def _refuse_empty(method: Method) -> None:
 def _refuse_same(new: Sequence[Method], base: Method) -> None:
     seen: dict[str, str] = {}
     for method in (base, *new):
-        trial = method.trial.model_copy(update={"seed": 0}).model_dump_json()
-        if trial in seen:
+        trials = " ".join(sorted(t.model_copy(update={"seed": 0}).model_dump_json() for t in method.trials))
+        if trials in seen:
             raise UserError(
-                f"{method.origin} and {seen[trial]} are the same trials: a method against itself has no difference"
+                f"{method.origin} and {seen[trials]} are the same trials: a method against itself has no difference"
             )
-        seen[trial] = method.origin
+        seen[trials] = method.origin
     labels = [method.label for method in (base, *new)]
     twice = [label for label in labels if labels.count(label) > 1]
     if twice:
@@ -133,13 +130,13 @@ def _pair(new: Method, base: Method) -> _Pair:
             f"{new.label} and {base.label} share no seed: {new.label} has {new.seeds}, {base.label} has "
             f"{base.seeds}; run one of them with the other's seeds (`harness compare --run …`)"
         )
-    return _Pair(seeds, *([answers(*m.lines.loc[s, ["root", "id"]]) for s in seeds] for m in (new, base)))
+    return _Pair(seeds, *([m.answers(seed) for seed in seeds] for m in (new, base)))
 
 
 def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versus:
     new_SV, base_SV = pair.right()
     first = pair.base[0]
-    names = class_names(base.trial)
+    names = class_names(base.trial.dataset)
     return Versus(
         new=new,
         base=base,
@@ -149,35 +146,22 @@ def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versu
         left_out=tuple(sorted(set(new.seeds) ^ set(base.seeds))),
         result=result,
         top1={"new": (100 * new_SV.mean(1)).tolist(), "base": (100 * base_SV.mean(1)).tolist()},
-        classes=per_class_movers(new_SV, base_SV, [names.get(int(k), f"class {k}") for k in first.labels]),
-        factors=_factors(base.trial, pair),
+        classes=per_class_movers(
+            new_SV, base_SV, [names[k] if k < len(names) else f"class {k}" for k in first.labels]
+        ),
+        factors=per_factor_movers(
+            *(
+                right_by_facet(base.trial.dataset, first.labels, _predicted(side))
+                for side in (pair.new, pair.base)
+            )
+        ),
         flips=flips(new_SV, base_SV),
         videos=first.videos,
     )
 
 
-def class_names(trial: Trial) -> dict[int, str]:
-    """Label -> the class's name; empty for a dataset whose classes are not declared."""
-    spec = dataset_spec(trial.dataset)
-    return {c.label: c.class_name for c in script_classes(spec)} if isinstance(spec, ScriptedDigits) else {}
-
-
-def _factors(trial: Trial, pair: _Pair) -> tuple[Mover, ...]:
-    """Movers per factor, by the definition of `harness.data.factor_accuracies`; empty without factors."""
-    spec = dataset_spec(trial.dataset)
-    if not isinstance(spec, ScriptedDigits):
-        return ()
-    table = script_classes(spec)
-    actor_K = np.array([c.actor for c in table])
-    script_K = np.array([c.script for c in table])
-    family_V = np.array([table[k].family for k in pair.base[0].labels])
-
-    def right(side: list[Answers]) -> dict[str, Bools]:
-        actor_SV = np.stack([actor_K[a.predicted] == actor_K[a.labels] for a in side])
-        script_SV = np.stack([script_K[a.predicted] == script_K[a.labels] for a in side])
-        return {"appearance": actor_SV} | {f: script_SV[:, family_V == f] for f in sorted(set(family_V))}
-
-    return per_factor_movers(right(pair.new), right(pair.base))
+def _predicted(side: Sequence[Answers]) -> NDArray[np.int64]:
+    return np.stack([answers.predicted for answers in side])
 
 
 def _name(new: Sequence[Method], base: Method) -> str:
