@@ -141,10 +141,14 @@ def parse_wanted(
 
 
 def _one(text: str, experiment: str | None) -> Wanted:
-    """A row, else records by their columns: a row may be called `alpha=8`, so names are tried first."""
+    """A row, else records by their columns: a row may be called `alpha=8`, so names are tried first.
+
+    The column of a selector has no `:` or `/`, so `grid:alpha=9` is a row that there is not.
+    """
     try:
         return wanted_row(find_row(text, experiment))
     except NoSuchRowError:
-        if "=" not in text or experiment is not None:
+        column = text.partition("=")[0]
+        if column == text or ":" in column or "/" in column:
             raise
         return WantedRecords(text)

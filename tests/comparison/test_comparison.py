@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from harness.comparison.build import NOT_COMPARABLE
 
 from harness.base.errors import UserError
 from harness.comparison import Method, Report, compare_methods, document, method_of_trials
+from harness.comparison.compare import NOT_COMPARABLE
 from harness.comparison.words import as_data, verdict_sentence
 from harness.data import ScriptedDigits, dataset_spec, factor_accuracies
 from harness.data.digits.script import classes
@@ -99,11 +99,11 @@ def _same(trial: Trial) -> Trial:
 REFUSED: dict[str, tuple[Callable[[Trial], Trial], dict[str, object]]] = {
     "recipe.lr": (_recipe(lr=0.02), {}),
     "recipe.epochs": (_recipe(epochs=99), {}),
-    "scale.width": (_network(width=16), {}),
-    "scale.inflate": (_network(inflate=("res5",)), {}),
-    "scale.crop_px": (lambda t: t.model_copy(update={"crop_px": 64}), {}),
-    "scale.interval": (lambda t: t.model_copy(update={"interval": 3}), {}),
-    "protocol": (_test(crops=3), {}),
+    "network.width": (_network(width=16), {}),
+    "network.inflate": (_network(inflate=("res5",)), {}),
+    "crop_px": (lambda t: t.model_copy(update={"crop_px": 64}), {}),
+    "interval": (lambda t: t.model_copy(update={"interval": 3}), {}),
+    "test views": (_test(crops=3), {}),
     "numerics.precision": (_numerics(precision="bfloat16"), {}),
     "numerics.version": (_numerics(version=9), {}),
     "dataset.videos_per_class.test": (
@@ -178,7 +178,7 @@ def test_a_variant_is_held_to_the_protocol_of_its_baseline(frame: pd.DataFrame, 
         return _test(crops=3)(trial).model_copy(update={"variant": Variant(file="m.py", source="x")})
 
     (versus,) = compare_methods([other(tmp_path, frame, as_variant)], method(frame, DSA), "embedded").versus
-    assert [d.field for d in versus.refusals] == ["protocol"]
+    assert [d.field for d in versus.refusals] == ["test views"]
 
 
 def test_several_methods_are_corrected_together(frame: pd.DataFrame) -> None:

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from harness.base.errors import UserError
-from harness.comparison import BASELINES, find_row, is_record_selector, method_of_records
-from harness.comparison.wanted import WantedRow, parse_wanted
+from harness.comparison import BASELINES, find_row, method_of_records
+from harness.comparison.wanted import WantedRecords, WantedRow, parse_wanted
 from harness.experiment.load import EXPERIMENTS
 from tests.comparison.conftest import DSA, SEEDS
 
@@ -72,10 +72,33 @@ def test_one_name_of_two_networks_must_be_told_apart(monkeypatch: pytest.MonkeyP
 
 
 def test_records_by_column(frame: pd.DataFrame) -> None:
-    assert is_record_selector("aggregation=dsa")
     method = method_of_records("aggregation=dsa,width=8", frame)
     assert method.seeds == list(SEEDS)
     assert method.trial.network.aggregation == "dsa"
+
+
+GRID = """
+name: grid
+title: Grid
+rows:
+  - {name: alpha=8, backbone: i3d_r18, train: {T: 4, U: 4}, test: {U: 8, grouping: interleaved}}
+  - {name: "alpha=8,beta=1", backbone: i3d_r18, train: {T: 4, U: 2}, test: {U: 8, grouping: interleaved}}
+"""
+
+
+@pytest.mark.parametrize("name", ["alpha=8", "alpha=8,beta=1"])
+def test_row_names_win_over_selectors(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(GRID, encoding="utf-8")
+    monkeypatch.setattr("harness.comparison.select.EXPERIMENTS", tmp_path)
+    monkeypatch.setattr("harness.experiment.load.EXPERIMENTS", tmp_path)
+    for text in (name, f"grid:{name}", f"{tmp_path}/grid.yaml:{name}"):
+        (wanted,), base = parse_wanted([text], [], "aggregation=dsa", [])
+        assert isinstance(wanted, WantedRow) and wanted.label == name
+        assert isinstance(base, WantedRecords)
+    (bare,), _ = parse_wanted([name], [], "alpha=8", [], experiment="grid")
+    assert bare.label == name
+    with pytest.raises(UserError, match="has no row 'alpha=9' \\(did you mean 'alpha=8'"):
+        parse_wanted(["grid:alpha=9"], [], "aggregation=dsa", [], experiment=None)
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from harness.reports.page.answers import AnswerBook, most_flipped
-from harness.reports.page.render import embedded_json
-from harness.reports.page.rows import OTHER
-from harness.reports.page.runs import Pool, rounded
 
 from harness.data import ScriptedDigits, prepare
 from harness.data.digits.script import VideosPerClass
 from harness.experiment import Profile, load_experiment
 from harness.plan.expand import plan_trials
 from harness.reports.page import build_page
+from harness.reports.page.assemble import embedded_json
+from harness.reports.page.payload import OTHER, AnswerBook, Pool, most_flipped, rounded
 from harness.reports.page.pictures import frames_of
 from harness.results import Store, load
 from harness.trial.evaluate import scores_from_predictions
