@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from harness.base.errors import UserError, near_match
+from harness.base.text import first_line
 from harness.experiment.base import Declared
 from harness.experiment.explain import message_of, place_of, validate
 from harness.experiment.recipe import Recipe, RecipeFile
@@ -70,6 +72,26 @@ def load_experiment(name: str | Path) -> Experiment:
     experiment = validate(Experiment, {**rest, "rows": merged}, path).declared_in(path)
     _check_name(experiment, path)
     return experiment
+
+
+def experiment_names() -> list[str]:
+    """Names of the project's experiments, broken ones too."""
+    return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if path.stem != "paper")
+
+
+class BrokenDraft(UserWarning):
+    """An experiment's file that cannot be read, and was not asked for by name."""
+
+
+def load_all_experiments() -> list[Experiment]:
+    """Every experiment of the project; a broken draft among them is a BrokenDraft warning and left out."""
+    found = []
+    for name in experiment_names():
+        try:
+            found.append(load_experiment(name))
+        except UserError as error:
+            warnings.warn(f"left out: {first_line(error)}", BrokenDraft, stacklevel=2)
+    return found
 
 
 def recipe_of(row: Row, profile: Profile, where: str) -> Recipe:

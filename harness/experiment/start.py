@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from harness.experiment.identity import trial_id
+from harness.experiment.load import BASELINES
 from harness.experiment.spec import Scratch, Trial, Trunk
 
 
@@ -23,6 +27,18 @@ def start_trial(trial: Trial) -> Trial | None:
             "variants": tuple(v for v in trial.variants if _registers_model(v.source, trial.network.model)),
         }
     )
+
+
+def trunk_path(start: Trial, data_root: Path) -> Path:
+    """Where the trunk of a start trial lies, or will lie: named by all that it depends on.
+
+    Those of the shipped baselines ship with them. Trained again on another machine they would differ in their last
+    bits at first and visibly at the end, and with them every trial that starts there: a new module would then be
+    compared with a baseline of another start. Anything else lies under `data_root`.
+    """
+    name = f"{start.network.model}-{trial_id(start)}.pt"
+    shipped = (folder / "pretrained" / name for folder in BASELINES.glob("*"))
+    return next((path for path in shipped if path.exists()), data_root / "pretrained" / name)
 
 
 def _registers_model(source: str, model: str) -> bool:

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.base.cache import cached_json, source_hash, versions
 from harness.base.errors import UserError
 from harness.experiment.explain import place_of
 from harness.experiment.identity import trial_id
-from harness.experiment.load import recipe_of, variant_paths
+from harness.experiment.load import load_recipe, recipe_of, variant_paths
 from harness.experiment.spec import (
     Aggregation,
     Experiment,
@@ -60,17 +61,33 @@ def plan_trials(
     A row that averages others has no trials of its own. Raises UserError naming the row for a network that cannot be
     built.
     """
-    loaded = load_variants([*variant_paths(experiment), *variants])
     if experiment.measure == "cost":
         return []
-    rows = [
-        (row, row_trial(experiment, row, profile, loaded)) for row in experiment.rows if not row.average_of
-    ]
+    rows = _row_trials(experiment, profile, [*variant_paths(experiment), *variants])
     return [
         _planned(experiment.name, row, profile, trial.model_copy(update={"seed": seed}))
         for seed in seeds
         for row, trial in rows
     ]
+
+
+def _row_trials(
+    experiment: Experiment, profile: Profile, variants: Sequence[Path]
+) -> list[tuple[Row, Trial]]:
+    """Each row with its trial of seed 0, kept on disk: resolving needs torch, and status or plan should not."""
+    rows = [row for row in experiment.rows if not row.average_of]
+
+    def expanded() -> list[Any]:
+        check_scale(profile)
+        loaded = load_variants(variants)
+        return [row_trial(experiment, row, profile, loaded).model_dump(mode="json") for row in rows]
+
+    recipes = [load_recipe(row.recipe.file) for row in rows if row.recipe.file and profile.recipe is None]
+    sources = [(p.name, p.read_bytes().hex() if p.is_file() else None) for p in variants]
+    declared = [one.model_dump(mode="json") for one in (experiment, profile, *recipes)]
+    code = source_hash("experiment", "models", "plan/expand.py", "data/views.py")
+    kept = cached_json("trials", [declared, sources, code, versions(("torch", "pydantic"))], expanded)
+    return [(row, Trial.model_validate(data)) for row, data in zip(rows, kept, strict=True)]
 
 
 def with_starts(planned: Iterable[Planned]) -> list[Planned]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,24 +10,10 @@ from torch import Tensor
 
 from harness.base.errors import UserError
 from harness.base.files import write_atomically
-from harness.experiment.identity import trial_id
-from harness.experiment.load import BASELINES
 from harness.experiment.spec import File, Trial
-from harness.experiment.start import start_trial
+from harness.experiment.start import start_trial, trunk_path
 from harness.models import VideoModel, load_trunk, read_checkpoint
 from harness.trial.failure import SurroundingsError, TrialFailed
-
-
-def trunk_path(start: Trial, data_root: Path) -> Path:
-    """Where the trunk of a start trial lies, or will lie: named by all that it depends on.
-
-    Those of the shipped baselines ship with them. Trained again on another machine they would differ in their last
-    bits at first and visibly at the end, and with them every trial that starts there: a new module would then be
-    compared with a baseline of another start. Anything else lies under `data_root`.
-    """
-    name = f"{start.network.model}-{trial_id(start)}.pt"
-    shipped = (folder / "pretrained" / name for folder in BASELINES.glob("*"))
-    return next((path for path in shipped if path.exists()), data_root / "pretrained" / name)
 
 
 def keep_trunk(model: VideoModel, path: Path) -> None:
@@ -99,8 +84,3 @@ def _load_file(model: VideoModel, start: File) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def missing_trunks(starts: Sequence[Trial], data_root: Path) -> list[Trial]:
-    """Those start trials whose trunk is nowhere yet."""
-    return [start for start in starts if not trunk_path(start, data_root).exists()]

@@ -1,24 +1,69 @@
-"""The live table: what runs, what ended last, counts, a bar for the whole. Short even with 2,000 trials."""
+"""What is shown while trials run: a live table on a terminal, one plain line an event anywhere else.
+
+All of it goes to standard error, so that standard output holds results only.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import Progress as Progressbars
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from harness.base.text import duration
-from harness.orchestrate.progress import Forecast, label, top1_text
+from harness.orchestrate.progress import Forecast, Progress, label
 from harness.plan.expand import Planned
-from harness.trial.record import Record
 
 LAST_SHOWN = 6
+
+
+class PlainProgress:
+    """One line an event: start, done with its top-1, failed with its reason, lost and tried again."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.forecast = Forecast(0)
+
+    def begin(self, todo: Sequence[Planned], settled: int) -> None:
+        self.forecast = Forecast(len(todo))
+        self.say(f"{len(todo)} trials to run, {settled} settled before")
+
+    def started(self, planned: Planned) -> None:
+        self._line("start", label(planned))
+
+    def reported(self, planned: Planned, report: dict[str, Any]) -> None:
+        self.forecast.report(planned.id, report)
+
+    def retried(self, planned: Planned, times: int) -> None:
+        self._line("again", f"{label(planned)}: its process was lost ({times}×); goes on from its checkpoint")
+
+    def done(self, planned: Planned, metrics: Mapping[str, float]) -> None:
+        self.forecast.finish(planned.id)
+        left = self.forecast.seconds_left
+        ahead = f", about {duration(left)} left" if left else ""
+        self._line("done", f"{label(planned)}: {top1_text(metrics)}{ahead}")
+
+    def failed(self, planned: Planned, reason: str) -> None:
+        self.forecast.finish(planned.id)
+        self._line("FAILED", f"{label(planned)}: {reason}")
+
+    def say(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+    def end(self) -> None:
+        self.say(f"ran for {duration(time.monotonic() - self.forecast.started)}")
+
+    def _line(self, event: str, text: str) -> None:
+        elapsed = time.monotonic() - self.forecast.started
+        self.say(f"[{elapsed:6.0f} s  {self.forecast.finished}/{self.forecast.total}] {event:<6} {text}")
 
 
 class LiveProgress:
@@ -55,8 +100,8 @@ class LiveProgress:
         self.running[planned.id] = (planned, {"state": "again"})
         self.say(f"{label(planned)}: its process was lost ({times}×); goes on from its checkpoint")
 
-    def done(self, planned: Planned, record: Record) -> None:
-        self._finish(planned, "done", Text(top1_text(record), style="green"))
+    def done(self, planned: Planned, metrics: Mapping[str, float]) -> None:
+        self._finish(planned, "done", Text(top1_text(metrics), style="green"))
 
     def failed(self, planned: Planned, reason: str) -> None:
         self._finish(planned, "failed", Text(f"failed: {reason}", style="bold red"))
@@ -116,3 +161,47 @@ def _cells(report: dict[str, Any]) -> list[str]:
     told = report.get("told", 0.0)
     remaining = "–" if left is None else duration(max(0.0, left - (time.monotonic() - told)))
     return [str(report.get("state", "–")), epoch, loss, val, remaining]
+
+
+def top1_text(metrics: Mapping[str, float]) -> str:
+    """`top-1 78.3 %`; a trial without one says so."""
+    top1 = metrics.get("top1")
+    return "no top-1" if top1 is None else f"top-1 {top1:.1f} %"
+
+
+def make_progress() -> Progress:
+    """The live table when standard error is a terminal, else plain lines."""
+    return LiveProgress() if sys.stderr.isatty() else PlainProgress()
+
+
+class Preparing:
+    """How far datasets are: a bar on a terminal, else a line every ten seconds and at the end of each stage."""
+
+    def __init__(self) -> None:
+        self._told = 0.0
+        self._started = time.monotonic()
+        self._stage = ""
+        self._bars: Progressbars | None = None
+
+    def __enter__(self) -> Preparing:
+        if sys.stderr.isatty():
+            self._bars = Progressbars(console=Console(stderr=True), transient=True)
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+        if self._stage:
+            print(f"ready after {duration(time.monotonic() - self._started)}", file=sys.stderr)
+
+    def tell(self, stage: str, done: int, total: int) -> None:
+        now, new = time.monotonic(), stage != self._stage
+        if self._bars is not None:
+            if new:
+                self._task = self._bars.add_task(stage, total=total)
+            self._bars.update(self._task, completed=done)
+        elif new or done == total or now - self._told > 10:
+            print(f"{stage} {done}/{total}", file=sys.stderr, flush=True)
+            self._told = now
+        self._stage = stage
