@@ -2,13 +2,14 @@
 
     python benchmarks/bench_store.py [RECORDS] [--keep FOLDER]
 
-The records are one shipped record's row under other ids and seeds, so their sizes are real.
+The records are one shipped record's row under other ids, five seeds of each of many learning rates.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import sys
 import tempfile
 import time
@@ -18,10 +19,10 @@ from pathlib import Path
 import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness.experiment.load import BASELINES  # noqa: E402
-from harness.results import Store, load  # noqa: E402
-from harness.results.files import parquet_bytes, read_table  # noqa: E402
-from harness.results.index import NAME, listing  # noqa: E402
+from harness.experiment.load import BASELINES
+from harness.results import Store, load
+from harness.results.files import parquet_bytes, read_table
+from harness.results.index import NAME, listing
 
 PARTS = ("trials", "curves", "predictions")
 
@@ -30,14 +31,17 @@ def make(root: Path, count: int) -> None:
     """`count` records; curves and predictions are empty files, which nothing here reads."""
     shipped = Store(BASELINES / "embedded")
     row = read_table(shipped.storage, f"trials/{sorted(shipped.ids())[0]}.parquet")
-    place = {name: row.schema.get_field_index(name) for name in ("id", "seed")}
+    place = {name: row.schema.get_field_index(name) for name in ("id", "seed", "config")}
+    config = json.loads(row["config"][0].as_py())
+    lr = config["recipe"]["lr"]
     for part in PARTS:
         (root / part).mkdir(parents=True, exist_ok=True)
     for i in range(count):
         name = hashlib.sha256(str(i).encode()).hexdigest()[:12]
-        own = row.set_column(place["id"], "id", pa.array([name])).set_column(
-            place["seed"], "seed", pa.array([i])
-        )
+        config["seed"], config["recipe"]["lr"] = i % 5, lr * (1 + i // 5 * 1e-6)
+        own = row
+        for column, value in (("id", name), ("seed", i % 5), ("config", json.dumps(config))):
+            own = own.set_column(place[column], column, pa.array([value]))
         for part in PARTS:
             (root / part / f"{name}.parquet").write_bytes(parquet_bytes(own) if part == "trials" else b"")
 

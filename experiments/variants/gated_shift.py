@@ -24,7 +24,7 @@ class GatedShift(nn.Module):
     start the network is little disturbed. The first and the last snippet repeat themselves at the border.
     """
 
-    any_U = True  # noqa: N815 - the paper's name
+    any_U = True
 
     def __init__(self, channels: int, U: int, *, openness: float = 0.25) -> None:
         super().__init__()

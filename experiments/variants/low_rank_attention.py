@@ -23,7 +23,7 @@ class LowRankAttention(nn.Module):
     Snippets have no position in A: their order can enter only through what they show.
     """
 
-    any_U = True  # noqa: N815 - the paper's name
+    any_U = True
 
     def __init__(self, channels: int, U: int, *, rank: int = 8) -> None:
         super().__init__()

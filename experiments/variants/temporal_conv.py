@@ -27,7 +27,7 @@ class TemporalConv(nn.Module):
 
     # True: built for one U, it also runs with others at test time. Leave it out (False) if U is built in,
     # as in DSA, whose linear layers have U inputs.
-    any_U = True  # noqa: N815 - the paper's name
+    any_U = True
 
     # `channels` and `U` always come; add a parameter `T` if you need the number of frames. Everything else is an
     # option of yours: give it a default, and set it by `--option kernel=5` (`--option kernel=3,5`: one row each).

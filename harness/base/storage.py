@@ -122,26 +122,33 @@ class ArrowStorage:
     """A folder of a `pyarrow.fs` file system. `uri` is how people call it."""
 
     def __init__(self, filesystem: Any, folder: str, uri: str) -> None:
-        from pyarrow.fs import SubTreeFileSystem
-
-        self._files = SubTreeFileSystem(folder, filesystem) if folder else filesystem
+        self._files = filesystem
+        self._folder = folder.rstrip("/")
         self._uri = uri.rstrip("/")
-        self._appears_whole = filesystem.type_name in _OBJECT_STORES
+
+    def _at(self, name: str) -> str:
+        return f"{self._folder}/{name}".rstrip("/") if self._folder else name
 
     def listing(self, folder: str) -> dict[str, str]:
         from pyarrow.fs import FileSelector
 
         try:
-            found = self._files.get_file_info(FileSelector(folder, allow_not_found=True))
+            found = self._files.get_file_info(FileSelector(self._at(folder), allow_not_found=True))
         except (NotADirectoryError, FileNotFoundError):
             return {}
         except OSError as error:
             raise _read_error(self.place(folder), error) from None
         return {info.base_name: stamp for info in found if (stamp := _stamp_of_info(info)) is not None}
 
+    def stamp(self, name: str) -> str | None:
+        try:
+            return _stamp_of_info(self._files.get_file_info(self._at(name)))
+        except OSError as error:
+            raise _read_error(self.place(name), error) from None
+
     def read(self, name: str) -> bytes:
         try:
-            with self._files.open_input_stream(name, compression=None) as file:
+            with self._files.open_input_stream(self._at(name), compression=None) as file:
                 return bytes(file.read())
         except (FileNotFoundError, NotADirectoryError):
             raise FileNotFoundError(self.place(name)) from None
@@ -149,35 +156,29 @@ class ArrowStorage:
             raise _read_error(self.place(name), error) from None
 
     def write(self, name: str, content: bytes, *, remedy: str = "") -> None:
-        folder, _, last = name.rpartition("/")
-        temporary = f"{folder}/.{last}.{secrets.token_hex(6)}{TEMPORARY}".lstrip("/")
+        final = self._at(name)
+        folder, _, last = final.rpartition("/")
+        written = final
+        if self._files.type_name not in _OBJECT_STORES:
+            beside = f".{last}.{secrets.token_hex(6)}{TEMPORARY}"
+            written = f"{folder}/{beside}" if folder else beside
         try:
             if folder:
                 self._files.create_dir(folder, recursive=True)
-            if self._appears_whole:
-                self._fill(name, content)
-            else:
-                self._fill(temporary, content)
-                self._files.move(temporary, name)
+            with self._files.open_output_stream(written, compression=None) as file:
+                file.write(content)
+            if written != final:
+                self._files.move(written, final)
         except OSError as error:
-            with contextlib.suppress(StorageError):
-                self.delete(temporary)
+            with contextlib.suppress(OSError):
+                if written != final:
+                    self._files.delete_file(written)
             raise write_error(self.place(name), error, remedy) from error
-
-    def _fill(self, name: str, content: bytes) -> None:
-        with self._files.open_output_stream(name, compression=None) as file:
-            file.write(content)
-
-    def stamp(self, name: str) -> str | None:
-        try:
-            return _stamp_of_info(self._files.get_file_info(name))
-        except OSError as error:
-            raise _read_error(self.place(name), error) from None
 
     def delete(self, name: str) -> None:
         try:
             if self.stamp(name) is not None:
-                self._files.delete_file(name)
+                self._files.delete_file(self._at(name))
         except FileNotFoundError:
             return
         except OSError as error:

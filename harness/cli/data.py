@@ -30,6 +30,7 @@ def info(profile: ProfileName = DEFAULT_PROFILE, data: Data = None, json: Json =
 
     dataset = open_dataset(load_profile(profile).dataset, data or data_root())
     facts = dataset.info.model_dump(mode="json")
+    facts |= facts.pop("facts")
     if json:
         print_json(facts)
         return

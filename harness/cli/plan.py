@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.base.errors import UserError
 from harness.base.text import duration
 from harness.cli.common import (
     DEFAULT_PROFILE,
@@ -133,7 +135,6 @@ def _measured_answers(trials: list[Planned], records: pd.DataFrame) -> list[np.n
     """(seeds, videos) right or wrong, of every network of the plan with two seeds done or more."""
     import numpy as np
 
-    from harness.base.errors import UserError
     from harness.plan.estimate import kind_of
     from harness.plan.expand import distinct
     from harness.results.answers import answers
@@ -143,11 +144,10 @@ def _measured_answers(trials: list[Planned], records: pd.DataFrame) -> list[np.n
     kinds: dict[str, list[np.ndarray]] = {}
     for planned in distinct(trials):
         if planned.id in roots:
-            try:
-                right = answers(roots[planned.id], planned.id).right
-            except UserError:  # its file is missing or damaged, which the warnings above say
-                continue
-            kinds.setdefault(kind_of(planned.trial), []).append(right)
+            with contextlib.suppress(UserError):  # `harness status` names the missing or damaged file
+                kinds.setdefault(kind_of(planned.trial), []).append(
+                    answers(roots[planned.id], planned.id).right
+                )
     return [np.stack(rights) for rights in kinds.values() if len(rights) >= 2]
 
 

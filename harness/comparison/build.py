@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import data
 from harness.base.errors import UserError
-from harness.data import ScriptedDigits, dataset_spec
-from harness.data.digits.script import classes as script_classes
 from harness.experiment.spec import Trial
 from harness.methods.comparable import Difference, notes, refusals
 from harness.methods.method import Method
@@ -164,24 +163,16 @@ def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versu
 
 def class_names(trial: Trial) -> dict[int, str]:
     """Label -> the class's name; empty for a dataset whose classes are not declared."""
-    spec = dataset_spec(trial.dataset)
-    return {c.label: c.class_name for c in script_classes(spec)} if isinstance(spec, ScriptedDigits) else {}
+    return dict(enumerate(data.class_names(trial.dataset)))
 
 
 def _factors(trial: Trial, pair: _Pair) -> tuple[Mover, ...]:
-    """Movers per factor, by the definition of `harness.data.factor_accuracies`; empty without factors."""
-    spec = dataset_spec(trial.dataset)
-    if not isinstance(spec, ScriptedDigits):
-        return ()
-    table = script_classes(spec)
-    actor_K = np.array([c.actor for c in table])
-    script_K = np.array([c.script for c in table])
-    family_V = np.array([table[k].family for k in pair.base[0].labels])
+    """Movers per factor, by the dataset's own definition (`facet_answers`); empty without factors."""
+    spec = trial.dataset
 
     def right(side: list[Answers]) -> dict[str, Bools]:
-        actor_SV = np.stack([actor_K[a.predicted] == actor_K[a.labels] for a in side])
-        script_SV = np.stack([script_K[a.predicted] == script_K[a.labels] for a in side])
-        return {"appearance": actor_SV} | {f: script_SV[:, family_V == f] for f in sorted(set(family_V))}
+        by_seed = [data.facet_answers(spec, answers.predicted, answers.labels) for answers in side]
+        return {facet: np.stack([of_seed[facet][1] for of_seed in by_seed]) for facet in by_seed[0]}
 
     return per_factor_movers(right(pair.new), right(pair.base))
 

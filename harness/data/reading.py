@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -123,25 +124,42 @@ def cut_batch(read: Read, T: int, device: str | None = None) -> Cut:
     return Cut(read.videos, read.windows, tuple(x), tuple(boxes))
 
 
+class _Current:
+    """The batch sampler: whatever batches are to be read now.
+
+    It knows nothing of its reader: a circle would leave ending the workers to the garbage collector, which may run
+    in a newly forked worker and wait there.
+    """
+
+    def __init__(self) -> None:
+        self.batches: list[list[Key]] = []
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
 class Reader:
     """Runs a list of batches through torch's loader; its workers stay for the next list."""
 
     def __init__(self, split: Split, T: int, plan: Plan, loading: Loading) -> None:
         self._videos, self._loading = _Videos(split, T, plan, loading.device is not None), loading
-        self._batches: list[list[Key]] = []
-        self._turn = 0
+        self._current, self._turn = _Current(), 0
 
     @cached_property
     def _loader(self) -> DataLoader[Any]:
         workers = self._loading.workers
         return DataLoader(
             self._videos,  # type: ignore[arg-type]  # has __getitems__, all that the loader calls
-            batch_sampler=_Current(self),  # type: ignore[arg-type]
+            batch_sampler=self._current,  # type: ignore[arg-type]
             collate_fn=_as_it_is,
             num_workers=workers,
             persistent_workers=workers > 0,
             prefetch_factor=self._loading.prefetch if workers else None,
             timeout=self._loading.timeout_s if workers else 0,
+            worker_init_fn=_begin_worker,
             pin_memory=self._loading.pin and torch.cuda.is_available(),
             # Its own: by default the loader draws a number from torch's global state, on which training depends.
             generator=torch.Generator().manual_seed(0),
@@ -150,13 +168,15 @@ class Reader:
     def run(self, batches: list[list[Key]]) -> Iterator[Cut]:
         """The batches in order. Raises the UserError of the first video that cannot be read."""
         self._turn += 1
-        turn, self._batches = self._turn, batches
+        turn, self._current.batches = self._turn, batches
         found = iter(self._loader)
         for keys in batches:
             if turn != self._turn:
                 raise RuntimeError("another pass over these batches was begun before this one ended")
             read = self._next(found, keys)
             if isinstance(read, _Failure):
+                self.close()
+                del found  # the error's traceback would keep it, and its workers with it
                 raise read.error
             yield cut_batch(read, self._videos.T, self._loading.device) if isinstance(read, Read) else read
 
@@ -178,20 +198,16 @@ class Reader:
         """A worker stuck in native code ignores a polite end, and the process would wait for it for ever."""
         for worker in getattr(found, "_workers", ()):
             worker.kill()
+        self.close()
+
+    def close(self) -> None:
+        """End the workers; another pass starts new ones."""
         self.__dict__.pop("_loader", None)
 
 
-class _Current:
-    """The batch sampler: whatever batches the reader is to run now."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        return iter(self._reader._batches)
-
-    def __len__(self) -> int:
-        return len(self._reader._batches)
+def _begin_worker(_: int) -> None:
+    """A worker must not collect what its parent left behind: a dead loader among it would wait for its workers here."""
+    gc.freeze()
 
 
 def _as_it_is(batch: Any) -> Any:

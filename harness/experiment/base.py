@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 
 class Frozen(BaseModel):
     """Immutable, and a key that nobody reads is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, data: Any) -> Any:
+        """Python's True is a 1; a file that says `epochs: true` means something else, so it is judged as the word."""
+        if not isinstance(data, dict):
+            return data
+        taking = {n for n, field in cls.model_fields.items() if "bool" not in str(field.annotation)}
+        return {k: str(v).lower() if isinstance(v, bool) and k in taking else v for k, v in data.items()}
 
 
 class Declared(Frozen):

@@ -53,6 +53,10 @@ def _explain(location: Location, found: list[ErrorDetails], model: type[Frozen])
         return f"unknown key {dotted!r}{near_match(str(location[-1]), known)}{listed}"
     if first["type"] == "missing":
         return f"the key {dotted!r} is missing"
+    if first["type"] == "union_tag_invalid":
+        key, tag = str(first["ctx"]["discriminator"]).strip("'"), first["ctx"]["tag"]
+        known = _choices(found, "expected_tags")
+        return f"{dotted}: unknown {key} {tag!r}{near_match(tag, known)}; known: {', '.join(known)}"
     message = ", or ".join(dict.fromkeys(map(message_of, found)))
     given = "" if isinstance(first["input"], dict | list) else f", not {first['input']!r}"
     return (f"{dotted}: " if dotted else "") + message + given + near_match(first["input"], _choices(found))
@@ -62,30 +66,33 @@ def message_of(found: ErrorDetails) -> str:
     return _WORDS.get(found["type"]) or found["msg"].removeprefix("Value error, ").removeprefix("Input ")
 
 
-def _choices(found: list[ErrorDetails]) -> list[str]:
+def _choices(found: list[ErrorDetails], key: str = "expected") -> list[str]:
     """The words that a key may be set to, where it takes only some."""
-    return [
-        word for f in found for word in re.findall("'([^']*)'", str(f.get("ctx", {}).get("expected", "")))
-    ]
+    return [word for f in found for word in re.findall("'([^']*)'", str(f.get("ctx", {}).get(key, "")))]
 
 
 def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the thing at pydantic's location, which has a step for the member of a union."""
+    models = [model]
     for step in location:
         if isinstance(step, int):
             continue
-        if step not in getattr(model, "model_fields", {}):
-            continue  # the tag of a union's member, which no file has
-        model = _inner_model(model.model_fields[step].annotation)
-        if model is None:
-            return []
-    return [*model.model_fields, *getattr(model, "also_read", ())]
+        tagged = [
+            m for m in models if step in {m.model_fields[k].default for k in _TAGS & m.model_fields.keys()}
+        ]
+        inner = [_inner_models(m.model_fields[step].annotation) for m in models if step in m.model_fields]
+        models = tagged or [m for found in inner for m in found]
+    return [key for m in models[:1] for key in (*m.model_fields, *getattr(m, "also_read", ()))]
 
 
-def _inner_model(annotation: Any) -> Any:
+_TAGS = {"name", "kind"}
+
+
+def _inner_models(annotation: Any) -> list[Any]:
+    """The declared things that an annotation allows."""
     if isinstance(annotation, type) and issubclass(annotation, Frozen):
-        return annotation
-    found = (_inner_model(arg) for arg in getattr(annotation, "__args__", ()))
-    return next((m for m in found if m is not None), None)
+        return [annotation]
+    return [m for arg in getattr(annotation, "__args__", ()) for m in _inner_models(arg)]
 
 
 def validate(model: type[T], data: Any, path: Path, prefix: Location = (), label: str = "") -> T:

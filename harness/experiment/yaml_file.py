@@ -135,9 +135,18 @@ def line_of(path: Path, location: Location) -> str:
     places = [location]
     if location[:1] == ("rows",) and len(location) > 2:
         inner = location[2:]
-        places += [("defaults", *inner), ("grid", ".".join(map(str, inner)))]
+        dotted = ".".join(map(str, inner))
+        alike = [key for key in _keys(root, "grid") if key == dotted or key.startswith(f"{inner[0]}.")]
+        places += [("defaults", *inner), *(("grid", key) for key in sorted(alike, key=lambda k: k != dotted))]
     found = [_descend(root, place) for place in places]
     return f":{min(found, key=lambda line_and_rest: line_and_rest[1])[0]}"
+
+
+def _keys(root: yaml.Node | None, key: str) -> list[str]:
+    """The keys of a mapping that stands at the top of the file under `key`."""
+    found = _child(root, key)
+    inner = found[1] if found else None
+    return [str(node.value) for node, _ in inner.value] if isinstance(inner, yaml.MappingNode) else []
 
 
 def _descend(node: yaml.Node | None, location: Location) -> tuple[int, int]:

@@ -1,7 +1,25 @@
 """Networks by name: backbones inside a snippet, modules inside and across snippets, and their registries."""
 
 # A family's file registers its models, modules and importers when it is imported.
-from harness.models import dsa, i3d, se, tsm, tsn, v4d  # noqa: F401
+from harness.models import (  # noqa: F401
+    bninception,
+    dsa,
+    eco,
+    i3d,
+    i3d_nl,
+    inception_v3,
+    mvfnet,
+    pyslowfast,
+    se,
+    slowfast,
+    tanet,
+    tea,
+    teinet,
+    trn,
+    tsm,
+    tsn,
+    v4d,
+)
 from harness.models.create import create_model
 from harness.models.network import Backbone, Head, InputSpec, Place, PlaceName, VideoModel
 from harness.models.place import Declared, build_network, resolve

@@ -5,26 +5,69 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.base.errors import UserError
+from harness.base.errors import UserError, near_match
 from harness.models.network import Head
 
 
-def conv3d(inputs: int, outputs: int, kernel: tuple[int, int, int], stride: int = 1) -> nn.Conv3d:
-    """A convolution that keeps the size at stride 1: padding half the kernel, spatial stride only, no bias."""
+def conv3d(
+    inputs: int, outputs: int, kernel: tuple[int, int, int], stride: int = 1, stride_t: int = 1
+) -> nn.Conv3d:
+    """A convolution that keeps the size at stride 1: padding half the kernel, no bias.
+
+    `stride` is of height and width, `stride_t` of time.
+    """
     padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-    return nn.Conv3d(inputs, outputs, kernel, stride=(1, stride, stride), padding=padding, bias=False)
+    return nn.Conv3d(inputs, outputs, kernel, stride=(stride_t, stride, stride), padding=padding, bias=False)
+
+
+def max_pool3d(x: Tensor, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> Tensor:
+    """Max pooling that any clip passes: an even kernel is cut to the maps' size, an odd one is padded by its half."""
+    cut = tuple(k if k % 2 else min(k, size) for k, size in zip(kernel, x.shape[2:], strict=True))
+    padding = tuple(k // 2 if k % 2 else 0 for k in kernel)
+    return F.max_pool3d(x, cut, stride=stride, padding=padding)
+
+
+def average_3x3(x: Tensor, stride: int = 1) -> Tensor:
+    """The mean of 3×3 positions in each frame, zeros beyond the edge counted; (N, C, T, H, W).
+
+    Frames stand in the batch, since torch's 3D pooling refuses maps smaller than 3×3.
+    """
+    frames = F.avg_pool2d(x.transpose(1, 2).flatten(0, 1), 3, stride=stride, padding=1)
+    return frames.unflatten(0, (-1, x.shape[2])).transpose(1, 2)
+
+
+def max_3x3_halving(x: Tensor) -> Tensor:
+    """The largest of 3×3 positions at stride 2 in each frame: Caffe's pools, which round up; (N, C, T, H, W).
+
+    Maps of an odd size, which Caffe's networks never have, are padded, so that convolutions of stride 2 beside a pool
+    give the same size.
+    """
+    odd = (int(x.shape[-2]) % 2, int(x.shape[-1]) % 2)
+    return F.max_pool3d(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, *odd), ceil_mode=True)
+
+
+CONSENSUS = ("mean", "top3")
 
 
 class AverageHead(Head):
     """Mean over T, H, W, dropout, a linear layer (normal 0.01).
 
     A 2D network's frames are averaged as well: the layer is linear, so a mean of features is a mean of logits.
+    consensus: over snippets, "mean", or "top3": for every class the mean of its 3 largest snippet logits.
     """
 
-    def __init__(self, channels: int, num_classes: int, dropout: float, std: float = 0.01) -> None:
+    def __init__(
+        self, channels: int, num_classes: int, dropout: float, std: float = 0.01, consensus: str = "mean"
+    ) -> None:
         super().__init__()
+        check_dropout(dropout)
+        if consensus not in CONSENSUS:
+            near = near_match(consensus, CONSENSUS)
+            raise UserError(f"consensus {consensus!r}{near}: one of {', '.join(CONSENSUS)}")
+        self.rule = consensus
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes)
         nn.init.normal_(self.fc.weight, std=std)
@@ -33,6 +76,12 @@ class AverageHead(Head):
     def forward(self, maps: Any, U: int, boxes: Tensor | None = None) -> Tensor:
         """(N·U, C, T, H, W) to (N, U, num_classes)."""
         return self.fc(self.dropout(maps.mean((2, 3, 4)))).unflatten(0, (-1, U))
+
+    def consensus(self, logits_NUK: Tensor) -> Tensor:
+        """(N, K), by the rule; of fewer than 3 snippets "top3" takes all."""
+        if self.rule == "top3":
+            logits_NUK = logits_NUK.topk(min(3, logits_NUK.shape[1]), dim=1).values
+        return logits_NUK.mean(1)
 
 
 def check_sizes(**sizes: int) -> None:

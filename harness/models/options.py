@@ -114,20 +114,17 @@ def _kinds(hint: Any) -> tuple[type, ...]:
 
 def _as(kind: type, value: Any) -> Any:
     """`value` as `kind`, or None where it is none."""
-    if kind is bool or isinstance(value, bool):
-        return value if isinstance(value, bool) and kind is bool else None
-    if kind is frozenset:
-        return tuple(sorted(set(value))) if isinstance(value, list | tuple | set | frozenset) else None
-    if kind in (tuple, list):
-        return tuple(value) if isinstance(value, list | tuple) else None
-    if kind is str:
-        return value if isinstance(value, str) else None
-    number = _number(value)
+    if kind in (bool, str):
+        return value if type(value) is kind else None
+    if kind in (frozenset, tuple, list):
+        several = isinstance(value, list | tuple | set | frozenset)
+        return _plain(frozenset(value) if kind is frozenset else value) if several else None
+    number = None if isinstance(value, bool) else _number(value)
     if number is None or kind is NoneType:
         return None
     if kind is int:
-        return int(number) if float(number).is_integer() and not isinstance(value, str) else None
-    return float(number) if kind is float else None
+        return int(number) if number.is_integer() and not isinstance(value, str) else None
+    return number
 
 
 def _number(value: Any) -> float | None:

@@ -216,12 +216,16 @@ def block_numbers(blocks: Blocks, stage: str, count: int) -> list[int]:
 
 
 def _try_each(placed: Placed, entry: ModuleEntry, ghost: _Ghost) -> None:
-    """Build the module of each stage once and drop it: only its constructor can judge its options."""
+    """Build the module of each stage once and drop it: only its constructor can judge its options.
+
+    The random numbers that this draws are given back, so that a seed set before still gives one backbone.
+    """
     names = {name.stage: name for name in _names(placed, ghost.model, ghost.backbone)}
     for name in names.values():
         channels = channels_taking_part(ghost.backbone.places()[name].channels, placed.beta)
         try:
-            entry.build(channels, ghost.U, ghost.T, placed.options)
+            with torch.random.fork_rng(devices=[]):
+                entry.build(channels, ghost.U, ghost.T, placed.options)
         except UserError:
             raise
         except Exception as error:  # a user's constructor can raise anything

@@ -2,7 +2,7 @@
 
 He et al. 2016 (ResNet), Carreira and Zisserman 2017 (inflation), Feichtenhofer et al. 2019 (the slow pathway, which is
 the "I3D" of the DSANet paper). Layout (N·U, C, T, H, W), the U snippets of one video adjacent; no temporal stride in
-the body, so T is kept to the end.
+the blocks, so T is kept to the end unless the stem or a pool strides along it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.base.errors import UserError, near_match
-from harness.models.layers import check_sizes, conv3d, kaiming_convolutions
+from harness.models.layers import check_sizes, conv3d, kaiming_convolutions, max_pool3d
 from harness.models.network import Backbone, Place, PlaceName, Step
 
 STAGES = ("res2", "res3", "res4", "res5")
@@ -33,7 +33,7 @@ class Block(nn.Module):
     kind: ClassVar[str]
     at: nn.ModuleDict
 
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, kt: int = 1) -> None:
         super().__init__()
         self.inputs, self.width, self.outputs = inputs, width, width * self.expansion
         self.shortcut: nn.Module | None = None
@@ -44,6 +44,10 @@ class Block(nn.Module):
 
     def residual(self, x: Tensor) -> Tensor:
         """The residual branch up to the sum."""
+        raise NotImplementedError
+
+    def last_norm(self) -> nn.BatchNorm3d:
+        """The residual branch's last BatchNorm."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,7 +64,7 @@ class BasicBlock(Block):
     kind = "basic"
 
     def __init__(self, inputs: int, width: int, stride: int, kt: int) -> None:
-        super().__init__(inputs, width, stride)
+        super().__init__(inputs, width, stride, kt)
         self.conv1, self.bn1 = conv3d(inputs, width, (kt, 3, 3), stride), nn.BatchNorm3d(width)
         self.conv2, self.bn2 = conv3d(width, width, (kt, 3, 3)), nn.BatchNorm3d(width)
         self.at = nn.ModuleDict(
@@ -72,6 +76,9 @@ class BasicBlock(Block):
         x = self.bn2(self.conv2(self.at["II"](x)))
         return self.at["III"](x)  # type: ignore[no-any-return]
 
+    def last_norm(self) -> nn.BatchNorm3d:
+        return self.bn2
+
 
 class Bottleneck(Block):
     """1×1, 3×3 (the stride), 1×1; with kt = 3 the first is 3×1×1."""
@@ -80,7 +87,7 @@ class Bottleneck(Block):
     kind = "bottleneck"
 
     def __init__(self, inputs: int, width: int, stride: int, kt: int) -> None:
-        super().__init__(inputs, width, stride)
+        super().__init__(inputs, width, stride, kt)
         self.conv1, self.bn1 = conv3d(inputs, width, (kt, 1, 1)), nn.BatchNorm3d(width)
         self.conv2, self.bn2 = conv3d(width, width, (1, 3, 3), stride), nn.BatchNorm3d(width)
         self.conv3, self.bn3 = conv3d(width, self.outputs, (1, 1, 1)), nn.BatchNorm3d(self.outputs)
@@ -93,14 +100,25 @@ class Bottleneck(Block):
         x = self.bn3(self.conv3(self.at["III"](x)))
         return self.at["IV"](x)  # type: ignore[no-any-return]
 
+    def last_norm(self) -> nn.BatchNorm3d:
+        return self.bn3
+
 
 class ResNet3d(Backbone):
     """Stem (1×k×k, stride 2, max pool 1×3×3) and four stages of residual blocks.
 
-    depth     18, 50 or 101
-    width     channels of res2 (64 in the paper)
-    temporal  stage -> the kernel length along time of each of its blocks, or one for all (default 1)
+    depth         18, 50 or 101
+    width         channels of res2 (64 in the paper)
+    temporal      stage -> the kernel length along time of each of its blocks, or one for all (default 1)
+    stem_time     the stem's kernel length along time
+    time_strides  of the stem, of the max pool after it, and of a max pool between res2 and res3 (1: there is none)
+    strides       of height and width in the first block of each stage
+    laterals      channels that join the maps before each stage (SlowFast)
+    zero_init     the last BatchNorm of every block starts at 0, so that a block starts as its shortcut
+    frozen        BatchNorms are fixed scales and shifts: neither their weights nor their statistics are trained
     """
+
+    bottleneck: ClassVar[type[Block]] = Bottleneck  # of depth 50 and more; a family may have its own
 
     def __init__(
         self,
@@ -108,14 +126,23 @@ class ResNet3d(Backbone):
         width: int,
         stem_kernel: int,
         temporal: Mapping[str, int | Sequence[int]] | None = None,
+        *,
+        stem_time: int = 1,
+        time_strides: Sequence[int] = (1, 1, 1),
+        strides: Sequence[int] = (1, 2, 2, 2),
+        laterals: Sequence[int] = (0, 0, 0, 0),
+        zero_init: bool = False,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
         check_sizes(width=width)
+        check_time_strides(time_strides)
         if stem_kernel not in (3, 5, 7):
             raise UserError(f"stem_kernel {stem_kernel!r}: 3, 5 or 7")
-        block = BasicBlock if depth < 50 else Bottleneck
+        block = BasicBlock if depth < 50 else self.bottleneck
         self.kind = block.kind  # type: ignore[misc]
-        self.stem = conv3d(3, width, (1, stem_kernel, stem_kernel), 2)
+        _, self.pool_t, self.pool2_t = time_strides
+        self.stem = conv3d(3, width, (stem_time, stem_kernel, stem_kernel), 2, stride_t=time_strides[0])
         self.stem_bn = nn.BatchNorm3d(width)
         self.channels = width
         for index, (stage, count) in enumerate(zip(STAGES, DEPTHS[depth], strict=True)):
@@ -123,25 +150,64 @@ class ResNet3d(Backbone):
             kernels = [given] * count if isinstance(given, int) else list(given)
             blocks = nn.ModuleList()
             for number, kt in enumerate(kernels):
-                blocks.append(block(self.channels, width << index, 2 if index and not number else 1, kt))
+                joining, stride = (0, 1) if number else (laterals[index], strides[index])
+                blocks.append(block(self.channels + joining, width << index, stride, kt))
                 self.channels = (width << index) * block.expansion
             self.add_module(stage, blocks)
-        kaiming_convolutions(self)  # no zero-init of the last BN
+        kaiming_convolutions(self)
+        if zero_init:
+            for stage in STAGES:
+                for one in self.stage(stage):
+                    nn.init.zeros_(one.last_norm().weight)
+        self.frozen = frozen
+        if frozen:
+            for norm in self._norms():
+                norm.requires_grad_(False)
 
-    def _stem(self, x: Tensor) -> Tensor:
+    def _norms(self) -> list[nn.BatchNorm3d]:
+        """The body's own, not those of modules that stand in its places."""
+        placed = {module for place in self.places().values() for module in place.modules()}
+        return [m for m in self.modules() if isinstance(m, nn.BatchNorm3d) and m not in placed]
+
+    def train(self, mode: bool = True) -> ResNet3d:
+        """As nn.Module.train, but frozen BatchNorms keep using their stored statistics."""
+        super().train(mode)
+        if self.frozen:
+            for norm in self._norms():
+                norm.train(False)
+        return self
+
+    def stem_maps(self, x: Tensor) -> Tensor:
+        """(N·U, 3, T, H, W) to what res2 takes: convolution, BatchNorm, ReLU, max pool."""
         x = F.relu(self.stem_bn(self.stem(x)))
-        return F.max_pool3d(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+        # An even kernel along time: the pools that stride along it do not overlap.
+        return max_pool3d(x, (self.pool_t, 3, 3), (self.pool_t, 2, 2))
+
+    def _pool2(self, x: Tensor) -> Tensor:
+        return max_pool3d(x, (self.pool2_t, 1, 1), (self.pool2_t, 1, 1))
+
+    def stage(self, name: str) -> list[Block]:
+        """The blocks of res2, res3, res4 or res5."""
+        return list(self.get_submodule(name).children())  # type: ignore[arg-type]
 
     def steps(self) -> Sequence[Step]:
-        return [self._stem, *(block for stage in STAGES for block in self.get_submodule(stage).children())]
+        rest = [block for name in STAGES[1:] for block in self.stage(name)]
+        pool2 = [] if self.pool2_t == 1 else [self._pool2]
+        return [self.stem_maps, *self.stage("res2"), *pool2, *rest]
 
     def places(self) -> dict[PlaceName, Place]:
         return {
             PlaceName(stage, number, position): place
             for stage in STAGES
-            for number, block in enumerate(self.get_submodule(stage).children(), start=1)
-            for position, place in block.at.items()  # type: ignore[union-attr, operator]
+            for number, block in enumerate(self.stage(stage), start=1)
+            for position, place in block.at.items()
         }
+
+
+def check_time_strides(strides: Sequence[int]) -> None:
+    """Refuse anything but three strides of 1 or 2. Raises UserError."""
+    if len(strides) != 3 or any(isinstance(s, bool) or s not in (1, 2) for s in strides):
+        raise UserError(f"time_strides {list(strides)}: three numbers, each 1 or 2")
 
 
 def check_stages(names: Sequence[str], key: str) -> None:

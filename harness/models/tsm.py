@@ -6,7 +6,7 @@ Lin, Gan, Han: "TSM: Temporal Shift Module for Efficient Video Understanding", I
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from harness.models.network import Backbone, Head, InputSpec
 from harness.models.registry import register_inside, register_model
-from harness.models.resnet import ResNet3d, torchvision_names
+from harness.models.resnet import STAGES, ResNet3d, torchvision_names
 from harness.models.tsn import frame_resnet
 from harness.models.weights import register_release
 
@@ -35,7 +35,9 @@ class TemporalShift(nn.Module):
         return torch.cat([from_next, from_previous, still], dim=1)
 
 
-def put_everywhere(backbone: ResNet3d, position: str, make: type[nn.Module], stages: tuple[str, ...]) -> None:
+def put_everywhere(
+    backbone: ResNet3d, position: str, make: Callable[[int], nn.Module], stages: tuple[str, ...] = STAGES
+) -> None:
     """Stand `make(channels)` at one position of every block of the stages."""
     for name, place in backbone.places().items():
         if name.position == position and name.stage in stages:
@@ -44,7 +46,7 @@ def put_everywhere(backbone: ResNet3d, position: str, make: type[nn.Module], sta
 
 def _tsm(depth: int, num_classes: int, width: int, stem_kernel: int, dropout: float) -> tuple[Backbone, Head]:
     backbone, head = frame_resnet(depth, num_classes, width, stem_kernel, dropout)
-    put_everywhere(backbone, "I", TemporalShift, ("res2", "res3", "res4", "res5"))
+    put_everywhere(backbone, "I", TemporalShift)
     return backbone, head
 
 

@@ -41,7 +41,7 @@ def tsn_r50(
     return frame_resnet(50, num_classes, width, stem_kernel, dropout)
 
 
-@register_release("torchvision", telling="layer1.0.conv1.weight")
+@register_release("torchvision", telling="layer1.0.conv1.weight", plain=True)
 def from_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """torchvision's ResNets, frame by frame."""
     return torchvision_names(state)

@@ -31,21 +31,26 @@ _PLACE = re.compile(
 
 @dataclass(frozen=True)
 class Release:
-    """One public code base's names: `telling` is a part of a name that only its checkpoints have."""
+    """One public code base's names: `telling` is a part of a name that only its checkpoints have.
+
+    plain: others build on these names and have them as well (torchvision's ResNet, BN-Inception), so that this release
+    is meant only where no other one fits.
+    """
 
     name: str
     telling: str
     rename: Renamer
+    plain: bool
 
 
 _RELEASES: dict[str, Release] = {}
 
 
-def register_release(name: str, *, telling: str) -> Callable[[Renamer], Renamer]:
-    """Function decorator: an importer, from the release's state dict to our names."""
+def register_release(name: str, *, telling: str, plain: bool = False) -> Callable[[Renamer], Renamer]:
+    """Function decorator: an importer, from the release's state dict to our names; see `Release`."""
 
     def register(rename: Renamer) -> Renamer:
-        _RELEASES[name] = Release(name, telling, rename)
+        _RELEASES[name] = Release(name, telling, rename, plain)
         return rename
 
     return register
@@ -79,7 +84,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 def recognise(state: StateDict) -> str:
     """The release whose names these are. Raises UserError where none or several fit."""
-    found = [r.name for r in _RELEASES.values() if any(r.telling in name for name in state)]
+    fitting = [r for r in _RELEASES.values() if any(r.telling in name for name in state)]
+    found = [r.name for r in fitting if not r.plain] or [r.name for r in fitting]
     if len(found) != 1:
         which = f"it could be {', '.join(sorted(found))}" if found else "no known release has such names"
         raise UserError(f"not recognised: {which}; name one of {', '.join(list_releases())}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.base.cache import cached_json, source_hash, versions
-from harness.base.errors import UserError
+from harness.base.errors import UserError, near_match
 from harness.experiment.explain import place_of
 from harness.experiment.identity import trial_id
 from harness.experiment.load import load_recipe, recipe_of, variant_paths
@@ -210,8 +210,11 @@ def row_network(experiment: Experiment, row: Row, profile: Profile) -> Network:
             T=row.train.T,
         )
     except UserError as error:
-        key = "model" if str(error).startswith(("unknown model", "model ")) else "aggregation"
-        where = place_of(experiment, "rows", row.name, key)
+        words = str(error).replace(":", " ").split()  # the key that is wrong often leads the message
+        key = "model" if words[:2] == ["unknown", "model"] or words[0] == "model" else "aggregation"
+        where = place_of(experiment, "rows", row.name, key, words[0])
+        if words[0] in profile.scale.options and words[0] not in row.options:
+            where = place_of(profile, "scale", words[0])
         raise UserError(f"{where}: row {row.name!r}: {error}") from None
     return Network.model_validate(asdict(resolved))
 
@@ -226,7 +229,6 @@ def _declared(module: Aggregation | Inside, beta: float | None) -> Declared:
 
 def check_scale(profile: Profile) -> None:
     """Refuse an option in a profile's scale that no model has. Raises UserError with the near match."""
-    from harness.base.errors import near_match
     from harness.models import list_models, model_entry
 
     known = {option for name in list_models() for option in model_entry(name).options()}

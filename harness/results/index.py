@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ KEYS = ("index_part", "index_file", "index_stamp")
 FORM_KEY = b"harness_index_form"
 FORM = f"1.{SCHEMA_VERSION}".encode()  # raise the first number when the index itself changes
 _OWN = re.compile(r"([0-9a-f]{12})\.parquet")  # not a Mac's `._x.parquet`, not a sync's `x (1).parquet`
+_SEAL_KEY, _OPEN = b"harness_index_seal", b"seal:00000000"
 _JSON = "json:"  # before the name of a column whose values have no common type: each of them is JSON
 Key = tuple[str, str, str]
 
@@ -111,12 +113,14 @@ def _refresh(
     old = _parsed(content).filter(pa.array([key not in gone for key in known])) if content and known else None
     table = _joined(old, rows)
     with contextlib.suppress(StorageError):  # a full disk: the index is made again next time, nothing is lost
-        home.write(NAME, parquet_bytes(table, metadata={FORM_KEY: FORM}))
+        home.write(NAME, _sealed(parquet_bytes(table, metadata={FORM_KEY: FORM, _SEAL_KEY: _OPEN})))
     return Index(table.select([*KEYS, *columns]) if columns else table, unreadable)
 
 
 def _parsed(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     """Columns of an index's content. Raises DamagedError for a torn one, and for one of another form."""
+    if not _is_whole(content):
+        raise DamagedError(f"{NAME}: damaged (its checksum differs)")
     try:
         parquet = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         if (parquet.metadata.metadata or {}).get(FORM_KEY) != FORM:
@@ -124,6 +128,18 @@ def _parsed(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
         return parquet.read(columns=columns and list(columns))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedError(f"{NAME}: damaged ({error})") from None
+
+
+def _sealed(content: bytes) -> bytes:
+    """The content with a checksum of all its bytes in it: parquet's own checksums leave its footer out."""
+    at = content.rindex(_OPEN)
+    seal = f"seal:{zlib.crc32(content):08x}".encode()
+    return content[:at] + seal + content[at + len(seal) :]
+
+
+def _is_whole(content: bytes) -> bool:
+    at = content.rfind(b"seal:")
+    return at >= 0 and _sealed(content[:at] + _OPEN + content[at + len(_OPEN) :]) == content
 
 
 def _keys(table: pa.Table) -> list[Key]:

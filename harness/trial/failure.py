@@ -70,7 +70,8 @@ def failure_reason(error: BaseException) -> str:
     if isinstance(error, TrialFailed | UserError):
         return first_line(error)
     if _out_of_memory(error):
-        return f"out of memory: {first_line(error)}; a smaller batch_videos or numerics.accumulate needs less"
+        what = first_line(error, empty="no message")
+        return f"out of memory: {what}; a smaller batch_videos or numerics.accumulate needs less"
     return f"{type(error).__name__}: {first_line(error, empty='no message')}"
 
 

@@ -10,6 +10,7 @@ import pickle
 import torch
 from torch import Tensor, nn
 
+from harness.base.text import first_line
 from harness.variants.subject import Broken, Subject, U, clip, far
 
 SHAPES = ((1, 8, 4, 6, 6), (2, 5, 1, 7, 3), (3, 1, 2, 1, 1), (2, 16, 4, 3, 5))  # N, C, T, H, W
@@ -65,7 +66,7 @@ def snippets(subject: Subject) -> str:
             _same_shape(subject.module(snippets=count), clip(U=count))
         except Exception as error:
             raise Broken(
-                f"built for U={count} it does not run on U={count} snippets: {_first_line(error)}",
+                f"built for U={count} it does not run on U={count} snippets: {first_line(error, limit=200)}",
                 "use the U of the constructor, or x_NUCTHW.shape[1], in place of a number",
             ) from error
     accepted = [count for count in SNIPPETS if _runs(subject.module(), clip(U=count))]
@@ -218,7 +219,3 @@ def checkpoints(subject: Subject) -> str:
         if far(copied(clip()), expected):
             raise Broken("a copy gives other answers", "keep no reference to other modules or to globals")
     return "state dict, copy and pickle give the same answers"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,21 @@ def test_tables_render_what_is_there(mine: Path, tmp_path: Path, capsys: pytest.
     assert "dsa" in capsys.readouterr().out
     written = {path.name for path in (tmp_path / "reports" / "tables").iterdir()}
     assert written == {"mine.md", "mine.tex", "mine.html", "mine.csv"}
+
+
+def test_a_store_without_scores_loses_no_command(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only `trials/` was copied: `plan` loses that row's variance, `status` names the file."""
+    from harness.cli.common import make_plan
+
+    store = Store(run.runs_root())
+    for planned in make_plan([str(mine)], "embedded", 2).trials:
+        store.write(make_record(planned), planned)
+    for part in ("predictions", "answers"):
+        shutil.rmtree(store.path(part, "x").parent)
+    assert _harness("plan", mine, "--seeds", 2) == 0
+    assert "no row has two seeds done yet" in capsys.readouterr().out
+    assert _harness("status", mine, "--seeds", 2) == 0
+    assert f"incomplete {store.path('predictions', planned.id)}: is missing" in capsys.readouterr().out
 
 
 def test_help_documents_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,7 @@ from harness.base.errors import UserError
 from harness.comparison import Method, Report, compare_methods, document, method_of_trials
 from harness.comparison.build import NOT_COMPARABLE, VERDICTS
 from harness.comparison.words import as_data, cautions, verdict_sentence
-from harness.data import ScriptedDigits, dataset_spec, factor_accuracies
-from harness.data.digits.script import classes
+from harness.data import class_names, facet_answers
 from harness.experiment import Profile
 from harness.experiment.spec import Trial, Variant
 from harness.results import Store, load
@@ -216,25 +215,17 @@ def test_numbers_are_those_of_the_records(root: Path, frame: pd.DataFrame) -> No
     lost = (right["new"].sum(0) < 1.5) & (right["base"].sum(0) > 1.5)
     assert [flip.flip for flip in versus.flips].count("lost") == lost.sum()
     assert sum(mover.n_videos for mover in versus.classes) == 480
-    assert {mover.group for mover in versus.classes} == {
-        c.class_name for c in _table(planned_row(DSA)[0].trial)
-    }
-
-
-def _table(trial: Trial) -> list:
-    spec = dataset_spec(trial.dataset)
-    assert isinstance(spec, ScriptedDigits)
-    return classes(spec)
+    assert {mover.group for mover in versus.classes} == set(class_names(planned_row(DSA)[0].trial.dataset))
 
 
 def _recomputed(root: Path, trial: Trial, ids: list[str]) -> tuple[np.ndarray, dict[str, float]]:
-    class_table = pd.DataFrame([vars(c) for c in _table(trial)])
     right, factors = [], []
     for trial_id in ids:
         scores_VGK, labels, _ = scores_from_predictions(Store(root).predictions(trial_id))
-        split = class_table.set_index("label").loc[labels]
-        factors.append(factor_accuracies(scores_VGK.mean(1), split, class_table))
-        right.append(scores_VGK.mean(1).argmax(1) == labels)
+        predicted = scores_VGK.mean(1).argmax(1)
+        answers = facet_answers(trial.dataset, predicted, labels)
+        factors.append({facet: 100 * right_F.mean() for facet, (_, right_F) in answers.items()})
+        right.append(predicted == labels)
     return np.stack(right), pd.DataFrame(factors).mean().to_dict()
 
 

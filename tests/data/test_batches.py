@@ -417,3 +417,11 @@ def test_impossible_batches_are_refused(tiny: Dataset) -> None:
         _train(batch_videos=13)
     with pytest.raises(UserError, match="4 videos cannot be shared by 3"):
         _train(shard=Shard(0, 3))
+
+
+def test_workers_end_with_their_batches() -> None:
+    batches = _train(loading=Loading(workers=2))
+    next(batches.epoch(0))
+    assert len(torch.multiprocessing.active_children()) == 2
+    del batches
+    assert not torch.multiprocessing.active_children()

@@ -13,46 +13,57 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from harness.base.errors import UserError
-from harness.data import Dataset, ScriptedDigits, open_dataset, prepare, read_frames, verify
-from harness.data.digits.cache import directory
+from harness.data import Dataset, ScriptedDigits, is_ready, open_dataset, prepare, read_frames
+from harness.data.dataset import Sample
+from harness.data.digits.cache import directory, verify
 from harness.data.digits.draw import render_video
 from harness.data.digits.script import video_keys
 
 
 def test_manifest_and_info(tiny: Dataset, tiny_spec: ScriptedDigits) -> None:
     info, manifest = tiny.info, tiny.manifest
-    assert info.counts == {"train": 20, "val": 10, "test": 10}
-    assert (info.num_classes, info.frame_width, info.frame_height, info.fps) == (10, 32, 24, 16)
-    assert info.order_blind_ceiling == pytest.approx(0.6)
-    assert tiny.factor_names == ("appearance", "motion", "order", "position")
+    assert info.counts == {"train": 20, "select": 10, "report": 10}
+    assert info.splits == {"train": "train", "select": "val", "report": "test"}
+    assert info.num_classes == 10 and info.excluded == {} and not info.multi_label
+    assert info.order_blind_ceiling == pytest.approx(0.6) and info.chance == pytest.approx(0.1)
+    assert info.facets == ("appearance", "motion", "order", "position")
+    size = {"frame_width": 32, "frame_height": 24, "fps": 16}
+    assert size.items() <= info.facts.items()
     assert manifest["video_id"].is_unique and manifest["mp4_sha256"].is_unique
-    assert info.bytes == sum(
+    assert info.facts["video_bytes"] + info.facts["cache_bytes"] == sum(
         f.stat().st_size for f in info.directory.rglob("*") if f.suffix in (".mp4", ".npy")
     )
     assert manifest["path"].map(lambda path: (info.directory / path).is_file()).all()
 
 
 def test_the_cache_is_what_the_reader_reads(tiny: Dataset) -> None:
-    split = tiny.split("val")
+    split = tiny.split("select")
     for i in (0, 9):
         path = tiny.info.directory / split.table["path"][i]
-        assert np.array_equal(split.frames(i), read_frames(path))
+        assert np.array_equal(_all_frames(split.sample(i)), read_frames(path))
+
+
+def _all_frames(sample: Sample) -> np.ndarray:
+    return sample.read(np.arange(sample.frames()))
 
 
 def test_the_videos_show_what_was_drawn(tiny: Dataset, tiny_spec: ScriptedDigits) -> None:
     drawn_LHW3 = render_video(tiny_spec, video_keys(tiny_spec)[0])
-    cached_LHW3 = tiny.split("train").frames(0)
+    cached_LHW3 = _all_frames(tiny.split("train").sample(0))
     assert cached_LHW3.shape == drawn_LHW3.shape
     assert np.abs(cached_LHW3.astype(int) - drawn_LHW3).mean() < 8  # crf 20 and halved colour planes
 
 
 def test_the_cache_is_read_only(tiny: Dataset) -> None:
     with pytest.raises(ValueError, match="read-only"):
-        tiny.split("train").frames(0)[0] = 0
+        tiny.map.frames_FHW3[0] = 0
+    sample = tiny.split("train").sample(0)
+    before = sample.read(np.array([0]))
+    sample.read(np.array([0]))[:] = 0
+    assert np.array_equal(sample.read(np.array([0])), before)
 
 
 def test_made_again_by_two_workers_it_is_the_same_to_the_byte(
@@ -80,6 +91,7 @@ def test_progress_counts_both_stages(tiny_spec: ScriptedDigits, tmp_path: Path) 
 
 def test_another_spec_is_another_directory(tiny_spec: ScriptedDigits, tiny_root: Path) -> None:
     other = tiny_spec.model_copy(update={"seed": 1})
+    assert is_ready(tiny_spec, tiny_root) and not is_ready(other, tiny_root)
     with pytest.raises(UserError, match="not prepared"):
         open_dataset(other, tiny_root)
 
@@ -148,7 +160,7 @@ def test_a_directory_without_its_card_is_made_anew(tiny_spec: ScriptedDigits, sp
     (target / "dataset.json").unlink()
     (target / "frames.npy").write_bytes(b"half")
     prepare(tiny_spec, spoilable, workers=1)
-    verify(open_dataset(tiny_spec, spoilable))
+    verify(open_dataset(tiny_spec, spoilable), target)
 
 
 def _truncate(file: Path) -> None:
@@ -181,14 +193,15 @@ def test_a_broken_card_is_named(tiny_spec: ScriptedDigits, spoilable: Path, cont
 
 
 def test_verify_finds_a_changed_pixel(tiny_spec: ScriptedDigits, spoilable: Path) -> None:
-    verify(open_dataset(tiny_spec, spoilable))
+    target = directory(tiny_spec, spoilable)
+    verify(open_dataset(tiny_spec, spoilable), target)
     with (directory(tiny_spec, spoilable) / "frames.npy").open("r+b") as file:
         file.seek(-1, os.SEEK_END)
         last = file.read(1)
         file.seek(-1, os.SEEK_END)
         file.write(bytes([last[0] ^ 1]))
     with pytest.raises(UserError, match=r"frames of test_4_sR_000 have changed; delete"):
-        verify(open_dataset(tiny_spec, spoilable))
+        verify(open_dataset(tiny_spec, spoilable), target)
 
 
 def test_a_video_spoilt_before_the_cache_is_named(tiny_spec: ScriptedDigits, tmp_path: Path) -> None:
@@ -238,7 +251,23 @@ def test_a_full_disk_is_named_and_left_clean(tiny_spec: ScriptedDigits, small_di
 def test_the_card_keeps_the_spec(tiny: Dataset, tiny_spec: ScriptedDigits) -> None:
     card = json.loads((tiny.info.directory / "dataset.json").read_text())
     assert ScriptedDigits(**card["spec"]) == tiny_spec
-    assert pd.DataFrame(card["classes"]).equals(tiny.class_table)
+    assert [row["class_name"] for row in card["classes"]] == list(tiny.info.class_names)
+
+
+def test_a_dataset_made_by_the_first_house_is_still_read(
+    tiny: Dataset, tiny_spec: ScriptedDigits, spoilable: Path
+) -> None:
+    """Its card said more: what follows from the specification is now asked of it."""
+    card_file = directory(tiny_spec, spoilable) / "dataset.json"
+    card = json.loads(card_file.read_text())
+    card["info"] |= {
+        "name": "scripted_digits",
+        "frame_width": 32,
+        "chance": 0.1,
+        "factor_names": ["appearance"],
+    }
+    card_file.write_text(json.dumps(card))
+    assert open_dataset(tiny_spec, spoilable).info.manifest_hash == tiny.info.manifest_hash
 
 
 def test_a_script_without_a_main_guard_ends_with_a_message(tiny_spec: ScriptedDigits, tmp_path: Path) -> None:

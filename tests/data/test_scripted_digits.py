@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.data import ScriptedDigits
-from harness.data.digits.script import chance, order_blind_ceiling
 from harness.data.digits.draw import instances, render_video, timeline
-from harness.data.digits.script import VideoKey, classes, family, label_swaps, video_keys
+from harness.data.digits.script import (
+    VideoKey,
+    chance,
+    classes,
+    family,
+    label_swaps,
+    order_blind_ceiling,
+    video_keys,
+)
 from harness.experiment.datasets import VideosPerClass
 
 # Raw frames of two videos of the default spec. If they change, raise GENERATOR_VERSION and only then these.
@@ -192,3 +199,10 @@ def test_nothing_moves_in_lead_and_gap() -> None:
     still = [*range(5), *range(int(middle - 3), int(middle + 3)), *range(len(changed) - 5, len(changed))]
     assert not changed[still].any()
     assert changed.mean() > 0.6
+
+
+def test_mirror_images_among_the_classes() -> None:
+    spec = ScriptedDigits()
+    names = [c.class_name for c in classes(spec)]
+    assert [(names[a], names[b]) for a, b in label_swaps(spec)] == [("0:RR", "0:LL"), ("4:RR", "4:LL")]
+    assert label_swaps(ScriptedDigits(scripts=("RR", "RU", "UR", "R-"))) == ()

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from harness.models.temporal_shift import temporal_shift
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from harness.models import create_model
 from harness.models.across import AcrossSnippets
 from harness.models.dsa import DSA, aggregate_snippets
 from harness.models.se import SE
-from harness.models.temporal_shift import temporal_shift
+from harness.models.tsm import TemporalShift
 from harness.models.v4d import V4D
 
 sizes = st.tuples(*[st.integers(1, 4)] * 6)
@@ -123,7 +124,7 @@ def test_temporal_shift_moves_an_eighth_each_way() -> None:
         torch.arange(16.0)[None, :, None, None, None] * 100
         + torch.arange(1.0, 5.0)[None, None, :, None, None]
     )
-    y = temporal_shift(x.expand(1, 16, 4, 2, 2))[0, :, :, 0, 0]
+    y = TemporalShift(16)(x.expand(1, 16, 4, 2, 2))[0, :, :, 0, 0]
     assert y[0].tolist() == [2, 3, 4, 0] and y[1].tolist() == [102, 103, 104, 0]
     assert y[2].tolist() == [0, 201, 202, 203] and y[3].tolist() == [0, 301, 302, 303]
     assert torch.equal(y[4:], x[0, 4:, :, 0, 0])

@@ -174,6 +174,7 @@ def test_damaged_scores_cost_the_reading_and_not_the_table(profile: Profile, tmp
     planned = plan_trials(experiment, profile, (0,))[0]
     store.write(make_record(planned), planned)
     store.path("predictions", planned.id).write_bytes(b"no parquet")
+    store.path("answers", planned.id).unlink()
     table = build_table(experiment, profile, load(store.root), seeds=[0])
     assert table.cell(planned.row, "top1").value is not None
     assert table.reading.startswith("Not possible:") and f"{planned.id}.parquet" in table.reading

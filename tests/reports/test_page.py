@@ -124,6 +124,7 @@ def test_hostile_text_stays_text_and_damage_is_told(profile: Profile, tmp_path: 
     store.write(make_failed_record(bad, "</script><script>alert(1)</script>"), bad)
     store.write(make_record(damaged), damaged)
     store.path("predictions", damaged.id).write_bytes(b"no parquet")
+    store.path("answers", damaged.id).unlink()
     untouched = experiment.model_copy(update={"rows": experiment.rows[2:3]})
     page = build_page([untouched], [profile], load(store.root), tmp_path / "index.html")
     assert "<script>alert(1)" not in page.read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.base.errors import UserError
+from harness.base.errors import StorageError, UserError
 from harness.base.locks import locked
 from harness.data.dataset import DatasetInfo, Progress
 from harness.data.digits.make import build, sha256
@@ -141,9 +141,10 @@ def _os_errors_named(target: Path) -> Iterator[None]:
         yield
     except VideoError as error:
         raise UserError(f"{error}; it was just written, so run again, which makes the dataset anew") from None
-    except OSError as error:
+    except (OSError, StorageError) as error:
+        cause = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{target}: the dataset could not be made: {error.strerror or error}; free some space there or "
+            f"{target}: the dataset could not be made: {cause}; free some space there or "
             "choose another, writable data directory, and run again (nothing half-made was left)"
         ) from error
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from harness import data
 from harness.base.errors import UserError
-from harness.data import Dataset, ScriptedDigits, data_root, dataset_spec, open_dataset, thumbnails
 
 FRAMES, GAP_PX = 8, 2
+FRAME_PX = 96  # no frame is higher on the page
 PX_PER_INCH = 84
 JPEG_QUALITY = 70
 
@@ -44,13 +45,10 @@ def _uri(kind: str, content: bytes) -> str:
 
 def class_names(dataset: Mapping[str, Any]) -> list[str]:
     """Names of a dataset's classes in label order; none where this code does not know them."""
-    from harness.data.digits.script import classes
-
     try:
-        spec = dataset_spec(dataset)
+        return list(data.class_names(data.dataset_spec(dataset)))
     except UserError:
         return []
-    return [c.class_name for c in classes(spec)] if isinstance(spec, ScriptedDigits) else []
 
 
 def frames_of(
@@ -58,17 +56,14 @@ def frames_of(
 ) -> tuple[dict[str, str], str]:
     """Video id -> a strip of its frames as a JPEG data URI, and why there are none ("" where there are)."""
     try:
-        prepared = _prepared(dataset, manifest, root or data_root())
+        prepared = _prepared(dataset, manifest, root or data.data_root())
     except UserError as error:
         return {}, f"No frames are shown: {error}"
     return _strips(prepared, set(videos)), ""
 
 
-def _prepared(dataset: Mapping[str, Any], manifest: str, root: Path) -> Dataset:
-    spec = dataset_spec(dataset)
-    if not isinstance(spec, ScriptedDigits):
-        raise UserError(f"the videos of {spec.name} cannot be read yet")
-    prepared = open_dataset(spec, root)
+def _prepared(dataset: Mapping[str, Any], manifest: str, root: Path) -> data.Dataset:
+    prepared = data.open_dataset(data.dataset_spec(dataset), root)
     if prepared.info.manifest_hash != manifest:
         raise UserError(
             f"the dataset in {prepared.info.directory} is not the one of the records "
@@ -77,10 +72,13 @@ def _prepared(dataset: Mapping[str, Any], manifest: str, root: Path) -> Dataset:
     return prepared
 
 
-def _strips(dataset: Dataset, wanted: set[str]) -> dict[str, str]:
-    test = dataset.split("test")
-    places = {video: i for i, video in enumerate(test.video_ids) if video in wanted}
-    return {video: _strip(list(thumbnails(test, i, FRAMES))) for video, i in places.items()}
+def _strips(dataset: data.Dataset, wanted: set[str]) -> dict[str, str]:
+    report = dataset.split("report")
+    places = {video: i for i, video in enumerate(report.video_ids) if video in wanted}
+    return {
+        video: _strip(list(data.thumbnails(report.sample(i), FRAMES, FRAME_PX)))
+        for video, i in places.items()
+    }
 
 
 def _strip(frames: list[np.ndarray]) -> str:

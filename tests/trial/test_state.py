@@ -11,10 +11,33 @@ import pytest
 import torch
 from torch import nn
 
-from harness.trial import checkpoint
-from harness.trial.checkpoint import restore_checkpoint, save_checkpoint
+from harness.base.errors import StorageError
+from harness.trial import state as state_module
+from harness.trial.state import Checkpoints, Position
 
 HISTORY = [{"epoch": 1, "loss": 0.5}]
+SCALER = torch.amp.GradScaler("cpu", enabled=False)
+
+
+def _save(
+    folder: Path,
+    trial: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    history: list[dict[str, float]],
+) -> None:
+    sums = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    Checkpoints(folder, trial).save(Position(history, 7, sums, 4.5), model, optimizer, SCALER)
+
+
+def _restore(
+    folder: Path, trial: str, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> list[dict[str, float]]:
+    at = Checkpoints(folder, trial).restore(model, optimizer, SCALER)
+    assert (at.step, at.sums.tolist(), at.seconds) == (
+        (7, [1.0, 2.0, 3.0], 4.5) if at.history else (0, [0.0, 0.0, 0.0], 0.0)
+    )
+    return at.history
 
 
 def _pieces(width: int = 3) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -43,13 +66,13 @@ def _draws() -> tuple[float, float, float]:
 def saved(tmp_path: Path) -> tuple[Path, list[torch.Tensor]]:
     """A checkpoint of trial "one", and what it holds."""
     model, optimizer = _pieces()
-    save_checkpoint(tmp_path / "c", "one", model, optimizer, HISTORY)
+    _save(tmp_path / "c", "one", model, optimizer, HISTORY)
     return tmp_path / "c", _state(model, optimizer)
 
 
 def test_everything_comes_back(saved: tuple[Path, list[torch.Tensor]]) -> None:
     model, optimizer = _pieces()
-    assert restore_checkpoint(saved[0], "one", model, optimizer) == HISTORY
+    assert _restore(saved[0], "one", model, optimizer) == HISTORY
     assert _same(_state(model, optimizer), saved[1])
     assert [path.name for path in saved[0].iterdir()] == ["last.pt"]
 
@@ -57,11 +80,11 @@ def test_everything_comes_back(saved: tuple[Path, list[torch.Tensor]]) -> None:
 def test_all_random_states_come_back(tmp_path: Path) -> None:
     model, optimizer = _pieces()
     np.random.standard_normal()  # leaves a second normal number behind, which is part of numpy's state
-    save_checkpoint(tmp_path, "one", model, optimizer, HISTORY)
+    _save(tmp_path, "one", model, optimizer, HISTORY)
     expected = (_draws(), np.random.standard_normal())
     for generator in (torch.manual_seed, np.random.seed, random.seed):
         generator(99)
-    restore_checkpoint(tmp_path, "one", model, optimizer)
+    _restore(tmp_path, "one", model, optimizer)
     assert (_draws(), np.random.standard_normal()) == expected
 
 
@@ -116,7 +139,7 @@ def test_another_programs_file_changes_nothing(tmp_path: Path) -> None:
 
 def _assert_starts_anew(folder: Path, trial: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     before, random_state = _state(model, optimizer), torch.get_rng_state()
-    assert restore_checkpoint(folder, trial, model, optimizer) == []
+    assert _restore(folder, trial, model, optimizer) == []
     assert _same(_state(model, optimizer), before)
     assert torch.equal(torch.get_rng_state(), random_state)
 
@@ -128,10 +151,10 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.torch, "save", half)
-    with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(saved[0], "one", *_pieces(), [*HISTORY, *HISTORY])
+    monkeypatch.setattr(state_module.torch, "save", half)
+    with pytest.raises(StorageError, match="the disk is full"):
+        _save(saved[0], "one", *_pieces(), [*HISTORY, *HISTORY])
     assert [path.name for path in saved[0].iterdir()] == ["last.pt"]
     model, optimizer = _pieces()
-    assert restore_checkpoint(saved[0], "one", model, optimizer) == HISTORY
+    assert _restore(saved[0], "one", model, optimizer) == HISTORY
     assert _same(_state(model, optimizer), saved[1])
