@@ -35,12 +35,14 @@ def tables(
     tables/<experiment>.md, .tex, .html and .csv.
     """
     from harness.experiment.load import load_profile
+
+    own = load_profile(profile)
+    chosen = chosen_experiments(experiments, own, variant, one_a_name=True)
+
     from harness.reports import print_table, reports_root, write_figures, write_tables
     from harness.results import baseline_roots, load, runs_root
 
-    own, out = load_profile(profile), reports or reports_root()
-    chosen = chosen_experiments(experiments, own, variant, one_a_name=True)
-    frame = load(results or runs_root(), *baseline_roots())
+    frame, out = load(results or runs_root(), *baseline_roots()), reports or reports_root()
     numbers = None if seeds is None else list(range(seeds))
     for table in write_tables(chosen, own, frame, out, seeds=numbers):
         print_table(table)
@@ -56,10 +58,13 @@ def cost(
     """Count params and multiply-adds of every row at the paper's input, beside the paper's numbers."""
     from harness.experiment.load import load_profile
     from harness.experiment.paper import load_paper
-    from harness.reports import cost_table, print_table
 
     own = load_profile(profile)
-    print_table(cost_table(chosen_experiments(experiments, own, variant), own, load_paper()))
+    chosen = chosen_experiments(experiments, own, variant)
+
+    from harness.reports import cost_table, print_table
+
+    print_table(cost_table(chosen, own, load_paper()))
 
 
 def report(
@@ -73,12 +78,14 @@ def report(
 ) -> None:
     """Write reports/index.html: every table, the figures, any two rows compared; one file that opens from disk."""
     from harness.experiment.load import load_profile
+
+    own = load_profile(profile)
+    chosen = chosen_experiments(experiments, own, variant, one_a_name=True)
+
     from harness.reports import reports_root
     from harness.reports.page import build_page
     from harness.results import baseline_roots, load, runs_root
 
-    own = load_profile(profile)
-    chosen = chosen_experiments(experiments, own, variant, one_a_name=True)
     frame = load(results or runs_root(), *baseline_roots())
     page = build_page(chosen, [own], frame, (reports or reports_root()) / "index.html", data=data)
     print(f"written: {page}")
