@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-GENERATOR_VERSION = 1  # raise it whenever the code's pixels change: old caches are then left alone
+GENERATOR_VERSION = 2  # raise it whenever the code's pixels change: old caches are then left alone
 EVENTS = "RLUD-"
 SPLITS = ("train", "val", "test")
 FAMILIES = ("motion", "order", "position")
@@ -84,8 +84,9 @@ class ScriptedDigits(_Frozen):
     """Pixels a cell of the 8 x 8 digit."""
     speed_px: Range = (1.6, 2.4)
     """Pixels a frame, drawn for each event."""
-    jitter_px: float = Field(default=0.15, ge=0)
-    """Standard deviation of the actor's position noise, per frame."""
+    jitter_px: Range = (0.15, 0.15)
+    """Standard deviation of the actor's position noise per frame, drawn for each video. A wide range makes some
+    videos easy and some hopeless: the easy ones teach, the hopeless ones leave room at the top."""
     sprite_gain: float = Field(default=1.3, gt=0)
     """Opacity of a cell = clip(gain x ink, 1)."""
     colour: Range = (150, 255)

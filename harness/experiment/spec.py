@@ -174,7 +174,11 @@ class Scale(Frozen):
 
 
 class Recipe(Frozen):
-    """How a network is trained. Epochs and warm-up are counted in epochs; `lr` is the peak."""
+    """How a network is trained. Epochs and warm-up are counted in epochs; `lr` is the peak.
+
+    Layers without pre-trained weights (the head, and what stands across snippets) learn at `new_layers_lr` times
+    that rate at every step (TSM's release: 5 times for the new classifier).
+    """
 
     optimizer: Literal["adamw", "sgd"]
     lr: float = Field(gt=0)
@@ -187,6 +191,7 @@ class Recipe(Frozen):
     batch_videos: PositiveInt
     clip_norm: float = Field(gt=0)
     horizontal_flip: bool
+    new_layers_lr: float = Field(default=1.0, gt=0)
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 

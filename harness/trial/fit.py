@@ -42,12 +42,26 @@ def learning_rate(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * share))
 
 
+def is_new(name: str) -> bool:
+    """Whether a parameter has no pre-trained weights: the head's, and those of modules across snippets."""
+    return not name.startswith("backbone.") or ".across." in name
+
+
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum as both releases use it."""
+    """AdamW, or SGD with Nesterov momentum as both releases use it.
+
+    Two groups: the trunk, and the layers that no pre-training has (head, modules across snippets), `times` the rate.
+    """
+    named = list(model.named_parameters())
+    new = [value for name, value in named if is_new(name)]
+    groups = [
+        {"params": [value for name, value in named if not is_new(name)], "times": 1.0},
+        {"params": new, "times": recipe.new_layers_lr},
+    ]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        return torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay)
     return torch.optim.SGD(
-        model.parameters(),
+        groups,
         lr=recipe.lr,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
@@ -140,7 +154,7 @@ class Fit:
     ) -> Tensor:
         """One update; returns (loss·videos, right, videos) without waiting for the device."""
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["times"]
         labels = labels.to(self.transform.device, non_blocking=True)
         with autocast(self.numerics):
             scores_NK = self.model(self.transform(x_NUCTHW))
