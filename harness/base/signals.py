@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any
 
@@ -47,3 +48,16 @@ class StopWish:
 
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
+
+
+def shield_resource_tracker() -> None:
+    """Start multiprocessing's tracker deaf to SIGUSR1, which SLURM sends to every process of a step.
+
+    It is deaf to the other two by itself; killed, it would lose track of semaphores and complain at the end.
+    """
+    if _in_main_thread():
+        before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # ignored signals stay so in what is started
+        try:
+            resource_tracker.ensure_running()
+        finally:
+            signal.signal(signal.SIGUSR1, before)

@@ -55,8 +55,10 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     code = 2
     try:
-        with StopWish(_interrupt):
+        with StopWish(_interrupt) as stop:
             code = int(app(given or ["--help"], standalone_mode=False) or 0)
+        if stop.asked and code == 130:  # typer makes an exit code of an interrupt
+            raise KeyboardInterrupt
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
     except TyperException as error:  # the command line itself: an unknown option, a number that is none

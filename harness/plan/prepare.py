@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from harness.base.signals import shield_resource_tracker
 from harness.experiment.datasets import DatasetSpec
 from harness.plan.expand import Planned
 
@@ -20,6 +21,7 @@ def prepare_datasets(specs: Iterable[DatasetSpec], data_root: Path, tell: Tell) 
     """Prepare each unless it is there; `tell` hears (stage, done, total). Raises UserError with the remedy."""
     from harness import data
 
+    shield_resource_tracker()
     for spec in specs:
         data.prepare(
             spec, data_root, progress=lambda stage, done, total: tell(f"dataset: {stage}", done, total)

@@ -14,6 +14,7 @@ import pytest
 from harness.cli import main
 from harness.plan import prepare
 from harness.results import Store, runs_root
+from harness.results.record import Record
 from tests.factories import make_failed_record, make_record
 from tests.orchestrate import fakes
 
@@ -44,9 +45,11 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def fake_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("harness.orchestrate.execute")  # the package's `execute` is the function
-    monkeypatch.setattr(
-        module, "execute", functools.partial(module.execute, run=lambda *a, **k: fakes.run(*a, **k))
-    )
+
+    def run(*arguments: Any, **options: Any) -> Record:
+        return fakes.run(*arguments, **options)  # looked up when it runs: a test may replace it
+
+    monkeypatch.setattr(module, "execute", functools.partial(module.execute, run=run))
     monkeypatch.setattr(prepare, "prepare_datasets", lambda *_: None)
 
 

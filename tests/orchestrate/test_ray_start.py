@@ -217,7 +217,8 @@ class _Listener:
 
 
 class _Trial:
-    config = {"one": {"id": "abc"}}
+    def __init__(self) -> None:
+        self.config = {"one": {"id": "abc"}}
 
 
 def test_a_minute_without_a_running_trial_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
