@@ -1,4 +1,4 @@
-"""Batches of videos as `x_NUCTHW` uint8 (design.md, "Contracts").
+"""Batches of videos as `x_NUCTHW` uint8 (`harness.data.dataset`).
 
 What a batch holds depends on (seed, epoch, video) alone, never on what was drawn before, on the number of workers, on
 the rank or on the step at which an epoch is entered.

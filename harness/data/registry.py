@@ -106,3 +106,8 @@ def open_dataset(spec: DatasetSpec, root: Path) -> Dataset:
 def data_root() -> Path:
     """Where prepared datasets live: $HARNESS_DATA, else `data/` beside the package. Never part of an identity."""
     return folder_from("HARNESS_DATA", Path(__file__).resolve().parents[2] / "data")
+
+
+def source_of(spec: DatasetSpec) -> Source:
+    """The source itself, for what only copies of published datasets have (`harness.data.copy_report`)."""
+    return _source(spec)

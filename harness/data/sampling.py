@@ -1,4 +1,4 @@
-"""Which frames a snippet shows (paper/method.md, "Training"; the rules of other systems: `FrameRule`).
+"""Which frames a snippet shows (docs/method.md, "Training"; the rules of other systems: `FrameRule`).
 
 All rules count frames of the video at the rule's rate and give native frames; T frames a snippet, U snippets.
 """

@@ -1,4 +1,4 @@
-"""Which snippets and which window one forward pass at test time sees (paper/method.md, "Testing")."""
+"""Which snippets and which window one forward pass at test time sees (docs/method.md, "Testing")."""
 
 from __future__ import annotations
 

@@ -22,6 +22,15 @@ from pydantic import (
 
 from harness.base.errors import UserError, near_match
 from harness.experiment.base import Frozen
+from harness.experiment.datasets_published import (
+    ActivityNet13,
+    ClassFolders,
+    Kinetics400,
+    MiniKinetics200,
+    SomethingV1,
+    SomethingV2,
+    VideoLists,
+)
 
 GENERATOR_VERSION = 1  # raise it whenever the code's pixels change: old caches are then left alone
 EVENTS = "RLUD-"
@@ -165,34 +174,18 @@ def _even(pixels: float) -> int:
     return 2 * round(pixels / 2)
 
 
-class MiniKinetics200(Frozen):
-    """200 classes of Kinetics-400 (Xie et al. 2018)."""
-
-    name: Literal["mini_kinetics_200"] = "mini_kinetics_200"
-
-
-class Kinetics400(Frozen):
-    """Kinetics-400 (Kay et al. 2017)."""
-
-    name: Literal["kinetics_400"] = "kinetics_400"
-
-
-class ActivityNet13(Frozen):
-    """ActivityNet 1.3 (Heilbron et al. 2015): several labels a video."""
-
-    name: Literal["activitynet_1_3"] = "activitynet_1_3"
-
-
-class SomethingV1(Frozen):
-    """Something-Something V1 (Goyal et al. 2017)."""
-
-    name: Literal["something_v1"] = "something_v1"
-
-
 DatasetSpec = Annotated[
-    ScriptedDigits | MiniKinetics200 | Kinetics400 | ActivityNet13 | SomethingV1, Field(discriminator="name")
+    ScriptedDigits
+    | MiniKinetics200
+    | Kinetics400
+    | ActivityNet13
+    | SomethingV1
+    | SomethingV2
+    | VideoLists
+    | ClassFolders,
+    Field(discriminator="name"),
 ]
-_KINDS: dict[str, type[Frozen]] = {
+_KINDS: dict[str, type[BaseModel]] = {
     kind.model_fields["name"].default: kind for kind in get_args(get_args(DatasetSpec)[0])
 }
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(DatasetSpec)

@@ -9,7 +9,9 @@ from harness.models import (  # noqa: F401
     i3d_nl,
     inception_v3,
     mvfnet,
+    nl_gcn,
     pyslowfast,
+    s3d,
     se,
     slowfast,
     tanet,
@@ -19,6 +21,7 @@ from harness.models import (  # noqa: F401
     tsm,
     tsn,
     v4d,
+    x3d,
 )
 from harness.models.create import create_model
 from harness.models.network import Backbone, Head, InputSpec, Place, PlaceName, VideoModel

@@ -1,7 +1,8 @@
 """BN-Inception, the network of TSN's, TRN's and ECO's releases, in every frame.
 
 Ioffe and Szegedy, ICML 2015, as yjxiong/tensorflow-model-zoo.torch has it: biased convolutions, pools that round up
-(golden bninception). It names no places: its four branches side by side leave no position "after the first convolution".
+(golden bninception). It names no places: its four branches side by side leave no position "after the first
+convolution".
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.base.errors import UserError
-from harness.models.layers import AverageHead, average_3x3, check_sizes, kaiming_convolutions, max_3x3_halving
+from harness.models.layers import (
+    AverageHead,
+    Conv3d,
+    average_3x3,
+    check_sizes,
+    kaiming_convolutions,
+    max_3x3_halving,
+)
 from harness.models.network import Backbone, Head, InputSpec, Step
 from harness.models.registry import register_model
 from harness.models.weights import register_release
@@ -41,7 +49,7 @@ class Unit(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
         k, s = (1, kernel, kernel), (1, stride, stride)
-        self.conv = nn.Conv3d(inputs, outputs, k, stride=s, padding=(0, kernel // 2, kernel // 2))
+        self.conv = Conv3d(inputs, outputs, k, stride=s, padding=(0, kernel // 2, kernel // 2))
         self.bn = nn.BatchNorm3d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What one view of a network costs: parameters, multiply-adds by two counters, seconds and memory.
 
-The poster's GFLOPs are fvcore totals at a 224 crop (architectures.md §0); this module counts the same way and
+The poster's GFLOPs are fvcore totals at a 224 crop (docs/systems.md); this module counts the same way and
 checks the part that no convention can change, convolutions and matrix products, against torch's own counter.
 """
 

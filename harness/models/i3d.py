@@ -52,7 +52,7 @@ def i3d_r50(
     return _i3d(50, num_classes, width, stem_kernel, inflate, dropout)
 
 
-@register_release("dsanet", telling="cls_head.fc_cls.weight")
+@register_release("dsanet", telling=("cls_head.fc_cls.weight", "layer1.0.conv1.weight"))
 def from_dsanet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """whwu95/DSANet: a block with a module is wrapped, `.block.` holds the block and `.dsa.` the module.
 

@@ -4,7 +4,7 @@ Wang, Girshick, Gupta, He: "Non-local Neural Networks", CVPR 2018, tables 1 and 
 every second block; 5 blocks after every second one of res3 and res4), release facebookresearch/video-nonlocal-net.
 Yue et al.: "Compact Generalized Non-local Network", NeurIPS 2018 (the same trunk and places, one scalar a group in
 place of the attention map), release KaiyuYue/cgnl-network.pytorch, whose video code was never published
-(architectures.md §6 and §7). Golden i3d_nln_r50_8x8_pyslowfast, cgnl_block.
+(docs/systems.md). Golden i3d_nln_r50_8x8_pyslowfast, cgnl_block.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.models.layers import AverageHead, check_dropout, max_pool3d
 from harness.models.network import Backbone, Head, PlaceName
 from harness.models.pyslowfast import PYSLOWFAST_INPUT
 from harness.models.registry import register_inside, register_model
-from harness.models.resnet import DEPTHS, ResNet3d
+from harness.models.resnet import DEPTHS, Kernels, ResNet3d
 
 
 def _pointwise(inputs: int, outputs: int, *, bias: bool, groups: int = 1) -> nn.Conv3d:
@@ -99,15 +99,18 @@ def nonlocal_trunk(
     c2d: bool = False,
     time_strides: tuple[int, ...] = (2, 2, 2),
     strides: tuple[int, ...] = (1, 2, 2, 2),
+    pool_padding: bool = True,
     frozen_bn: bool = False,
 ) -> ResNet3d:
     """The trunk: stem 5×7×7, kernels along time in all blocks of res2, the odd ones of res3 and res4, res5's second.
 
-    `c2d`: none of them, the paper's other baseline, which is how the text of the CGNL paper reads.
+    c2d           none of them: the paper's other baseline, which is how the text of the CGNL paper reads
+    time_strides  of the stem, of the max pool after it and of the one after res2; fewer for short clips
+    pool_padding  of the max pool after the stem: the Caffe2 release has none, ports have it
     """
     counts = dict(zip(("res3", "res4"), DEPTHS[depth][1:3], strict=True))
     odd = {stage: [1 if number % 2 else 3 for number in range(count)] for stage, count in counts.items()}
-    temporal = {"res2": 3, **odd, "res5": [1, 3, 1]}
+    temporal: Kernels = {"res2": 3, **odd, "res5": [1, 3, 1]}
     return ResNet3d(
         depth,
         width,
@@ -116,6 +119,7 @@ def nonlocal_trunk(
         stem_time=1 if c2d else 5,
         time_strides=time_strides,
         strides=strides,
+        pool_padding=pool_padding,
         zero_init=True,
         frozen=frozen_bn,
     )
@@ -144,9 +148,12 @@ def _i3d(
     stem_kernel: int,
     c2d: bool,
     time_strides: tuple[int, ...],
+    pool_padding: bool,
     dropout: float,
 ) -> tuple[Backbone, Head]:
-    backbone = nonlocal_trunk(depth, width, stem_kernel, c2d=c2d, time_strides=time_strides)
+    backbone = nonlocal_trunk(
+        depth, width, stem_kernel, c2d=c2d, time_strides=time_strides, pool_padding=pool_padding
+    )
     if make is not None:
         put_five(backbone, make)
     return _with_head(backbone, num_classes, dropout)
@@ -160,6 +167,7 @@ def i3d_nl_r50(
     stem_kernel: int = 7,
     c2d: bool = False,
     time_strides: tuple[int, ...] = (2, 2, 2),
+    pool_padding: bool = True,
     frozen_bn: bool = False,
     dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
@@ -167,7 +175,15 @@ def i3d_nl_r50(
 
     time_strides: of the stem, of the max pool after it and of the one after res2; fewer for short clips.
     """
-    backbone = nonlocal_trunk(50, width, stem_kernel, c2d=c2d, time_strides=time_strides, frozen_bn=frozen_bn)
+    backbone = nonlocal_trunk(
+        50,
+        width,
+        stem_kernel,
+        c2d=c2d,
+        time_strides=time_strides,
+        pool_padding=pool_padding,
+        frozen_bn=frozen_bn,
+    )
     put_five(backbone, lambda channels: NonLocal(channels, norm=not frozen_bn))
     return _with_head(backbone, num_classes, dropout)
 
@@ -181,8 +197,8 @@ def i3d_nln_r50_8x8(
     time_strides: tuple[int, ...] = (1, 1, 2),
     dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
-    """PySlowFast's I3D_NLN_8x8_R50: the same weights' shapes, 8 frames at step 8, pooled along time after res2 alone."""
-    return _i3d(50, NonLocal, num_classes, width, stem_kernel, False, time_strides, dropout)
+    """PySlowFast's I3D_NLN_8x8_R50: weights of the same shapes, 8 frames at step 8, pooled in time after res2 alone."""
+    return _i3d(50, NonLocal, num_classes, width, stem_kernel, False, time_strides, True, dropout)
 
 
 @register_model(PYSLOWFAST_INPUT)
@@ -193,10 +209,11 @@ def i3d_nl_r101(
     stem_kernel: int = 7,
     c2d: bool = False,
     time_strides: tuple[int, ...] = (2, 2, 2),
+    pool_padding: bool = True,
     dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
     """101 layers with 5 non-local blocks."""
-    return _i3d(101, NonLocal, num_classes, width, stem_kernel, c2d, time_strides, dropout)
+    return _i3d(101, NonLocal, num_classes, width, stem_kernel, c2d, time_strides, pool_padding, dropout)
 
 
 @register_model(PYSLOWFAST_INPUT)
@@ -207,10 +224,11 @@ def i3d_cgnl_r50(
     stem_kernel: int = 7,
     c2d: bool = False,
     time_strides: tuple[int, ...] = (2, 2, 2),
+    pool_padding: bool = True,
     dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
     """5 compact generalised non-local blocks of 8 groups where `i3d_nl_r50` has its non-local ones."""
-    return _i3d(50, CGNL, num_classes, width, stem_kernel, c2d, time_strides, dropout)
+    return _i3d(50, CGNL, num_classes, width, stem_kernel, c2d, time_strides, pool_padding, dropout)
 
 
 @register_model(PYSLOWFAST_INPUT)
@@ -221,10 +239,11 @@ def i3d_cgnl_r101(
     stem_kernel: int = 7,
     c2d: bool = False,
     time_strides: tuple[int, ...] = (2, 2, 2),
+    pool_padding: bool = True,
     dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
     """101 layers with 5 compact generalised non-local blocks."""
-    return _i3d(101, CGNL, num_classes, width, stem_kernel, c2d, time_strides, dropout)
+    return _i3d(101, CGNL, num_classes, width, stem_kernel, c2d, time_strides, pool_padding, dropout)
 
 
 @register_model(PYSLOWFAST_INPUT)
@@ -235,10 +254,11 @@ def i3d_pooled_r50(
     stem_kernel: int = 7,
     c2d: bool = False,
     time_strides: tuple[int, ...] = (2, 2, 2),
+    pool_padding: bool = True,
     dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
     """The trunk without such blocks: I3D at 32 frames, as the non-local and the CGNL paper compare with."""
-    return _i3d(50, None, num_classes, width, stem_kernel, c2d, time_strides, dropout)
+    return _i3d(50, None, num_classes, width, stem_kernel, c2d, time_strides, pool_padding, dropout)
 
 
 @register_model(PYSLOWFAST_INPUT)
@@ -249,7 +269,8 @@ def i3d_pooled_r101(
     stem_kernel: int = 7,
     c2d: bool = False,
     time_strides: tuple[int, ...] = (2, 2, 2),
+    pool_padding: bool = True,
     dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
     """The trunk with 101 layers, without such blocks."""
-    return _i3d(101, None, num_classes, width, stem_kernel, c2d, time_strides, dropout)
+    return _i3d(101, None, num_classes, width, stem_kernel, c2d, time_strides, pool_padding, dropout)

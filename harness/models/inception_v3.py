@@ -2,7 +2,7 @@
 
 Szegedy et al., CVPR 2016, in torchvision's layout without the auxiliary head; the last block pools by the largest
 value and convolutions have biases, as in yjxiong/tensorflow-model-zoo.torch, which TSN's ActivityNet rows use
-(architectures.md §10; that release's names are not known here, so it has no importer). It names no places: its
+(docs/systems.md; that release's names are not known here, so it has no importer). It names no places: its
 branches side by side leave no position "after the first convolution".
 """
 
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.models.bninception import scaled
-from harness.models.layers import AverageHead, average_3x3, check_sizes, kaiming_convolutions
+from harness.models.layers import AverageHead, Conv3d, average_3x3, check_sizes, kaiming_convolutions
 from harness.models.network import Backbone, Head, InputSpec, Step
 from harness.models.registry import register_model
 
@@ -96,7 +96,7 @@ class Unit(nn.Module):
         (h, w), s = layer.kernel, layer.stride
         padding = (0, 0) if layer.valid and not sizes.small else (h // 2, w // 2)
         self.outputs = scaled(layer.channels, sizes.width)
-        self.conv = nn.Conv3d(inputs, self.outputs, (1, h, w), stride=(1, s, s), padding=(0, *padding))
+        self.conv = Conv3d(inputs, self.outputs, (1, h, w), stride=(1, s, s), padding=(0, *padding))
         self.bn = nn.BatchNorm3d(self.outputs, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:

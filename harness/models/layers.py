@@ -11,22 +11,62 @@ from torch import Tensor, nn
 from harness.base.errors import UserError, near_match
 from harness.models.network import Head
 
+FEW = 16  # below this many rows torch convolves 3D maps on the CPU by slow paths
+
+
+class Conv3d(nn.Conv3d):
+    """nn.Conv3d, which on the CPU and below 16 rows runs k×1×1 and 1×k×k kernels as 2D convolutions.
+
+    The same sums in another order (a few 1e-7); from 16 rows on, on other devices, traced and compiled it is
+    nn.Conv3d itself. benchmarks/bench_conv.py measures what that is worth.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, T, H, W) to (N, outputs, T', H', W')."""
+        if _is_watched() or x.device.type != "cpu" or x.shape[0] >= FEW:
+            return super().forward(x)
+        weight, (st, sh, sw) = self.weight, self.stride
+        pt, ph, pw = (int(p) for p in self.padding)
+        if weight.shape[2] > 1 and weight.shape[3:] == (1, 1) and (sh, sw, ph, pw) == (1, 1, 0, 0):
+            picture = x.flatten(3)  # (T, H·W)
+            y = F.conv2d(picture, weight[..., 0], self.bias, (st, 1), (pt, 0), 1, self.groups)
+            return y.unflatten(3, x.shape[3:])
+        # Frames can stand in the batch without a copy only where channels come last; a copy costs what is won.
+        if (
+            weight.shape[2] == 1
+            and (st, pt) == (1, 0)
+            and x.is_contiguous(memory_format=torch.channels_last_3d)
+        ):
+            frames = x.transpose(1, 2).flatten(0, 1)
+            y = F.conv2d(frames, weight[:, :, 0], self.bias, (sh, sw), (ph, pw), 1, self.groups)
+            return y.unflatten(0, (-1, x.shape[2])).transpose(1, 2)
+        return super().forward(x)
+
+
+def _is_watched() -> bool:
+    """Traced or compiled: what is recorded must not depend on the number of rows."""
+    return torch.jit.is_tracing() or torch.compiler.is_compiling()
+
 
 def conv3d(
     inputs: int, outputs: int, kernel: tuple[int, int, int], stride: int = 1, stride_t: int = 1
-) -> nn.Conv3d:
+) -> Conv3d:
     """A convolution that keeps the size at stride 1: padding half the kernel, no bias.
 
     `stride` is of height and width, `stride_t` of time.
     """
     padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-    return nn.Conv3d(inputs, outputs, kernel, stride=(stride_t, stride, stride), padding=padding, bias=False)
+    return Conv3d(inputs, outputs, kernel, stride=(stride_t, stride, stride), padding=padding, bias=False)
 
 
-def max_pool3d(x: Tensor, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> Tensor:
-    """Max pooling that any clip passes: an even kernel is cut to the maps' size, an odd one is padded by its half."""
-    cut = tuple(k if k % 2 else min(k, size) for k, size in zip(kernel, x.shape[2:], strict=True))
-    padding = tuple(k // 2 if k % 2 else 0 for k in kernel)
+def max_pool3d(
+    x: Tensor, kernel: tuple[int, int, int], stride: tuple[int, int, int], *, padded: bool = True
+) -> Tensor:
+    """Max pooling that any clip passes: an odd kernel is padded by its half; an even one, or one without padding, is
+    cut to the maps' size."""
+    pad = [padded and k % 2 == 1 for k in kernel]
+    cut = tuple(k if p else min(k, size) for k, p, size in zip(kernel, pad, x.shape[2:], strict=True))
+    padding = tuple(k // 2 if p else 0 for k, p in zip(kernel, pad, strict=True))
     return F.max_pool3d(x, cut, stride=stride, padding=padding)
 
 

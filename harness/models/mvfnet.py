@@ -36,7 +36,7 @@ class MultiViewFusion(nn.Module):
         mixed = max(1, int(channels * share))
         self.split = [mixed, channels - mixed]
         self.along_t, self.along_h, self.along_w = (
-            nn.Conv3d(mixed, mixed, kernel, padding=tuple(k // 2 for k in kernel), groups=mixed, bias=False)
+            nn.Conv3d(mixed, mixed, kernel, padding="same", groups=mixed, bias=False)
             for kernel in ((3, 1, 1), (1, 3, 1), (1, 1, 3))
         )
         self.bn = nn.BatchNorm3d(mixed)

@@ -1,7 +1,7 @@
 """Checkpoints of PySlowFast, pytorchvideo and mmaction2: each code base has one naming for several families.
 
 facebookresearch/SlowFast and facebookresearch/pytorchvideo hold SlowOnly, SlowFast, X3D and the non-local I3D;
-open-mmlab/mmaction2 its SlowOnly. The networks are in slowfast.py, x3d.py and i3d_nl.py. Names as datasets.md §9
+open-mmlab/mmaction2 its SlowOnly. The networks are in slowfast.py, x3d.py and i3d_nl.py. Names as docs/real_data.md
 lists them.
 """
 
@@ -117,7 +117,7 @@ def _branch_name(name: str) -> str:
 def from_mmaction2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """SlowOnly. Its weights expect ImageNet's mean and standard deviation: load them into `i3d_r50`, the same network.
 
-    mmaction2's SlowFast has no BatchNorm in its lateral connections: another network, refused as one with names missing.
+    mmaction2's SlowFast has no BatchNorm in its lateral connections: another network, refused for its missing names.
     """
     renamed = {}
     for name, tensor in state.items():

@@ -19,6 +19,7 @@ from harness.models.layers import check_sizes, conv3d, kaiming_convolutions, max
 from harness.models.network import Backbone, Place, PlaceName, Step
 
 STAGES = ("res2", "res3", "res4", "res5")
+Kernels = Mapping[str, int | Sequence[int]]
 DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
@@ -114,6 +115,7 @@ class ResNet3d(Backbone):
     time_strides  of the stem, of the max pool after it, and of a max pool between res2 and res3 (1: there is none)
     strides       of height and width in the first block of each stage
     laterals      channels that join the maps before each stage (SlowFast)
+    pool_padding  whether the max pool after the stem is padded, as torchvision's, or not, as Caffe2's
     zero_init     the last BatchNorm of every block starts at 0, so that a block starts as its shortcut
     frozen        BatchNorms are fixed scales and shifts: neither their weights nor their statistics are trained
     """
@@ -125,12 +127,13 @@ class ResNet3d(Backbone):
         depth: int,
         width: int,
         stem_kernel: int,
-        temporal: Mapping[str, int | Sequence[int]] | None = None,
+        temporal: Kernels | None = None,
         *,
         stem_time: int = 1,
         time_strides: Sequence[int] = (1, 1, 1),
         strides: Sequence[int] = (1, 2, 2, 2),
         laterals: Sequence[int] = (0, 0, 0, 0),
+        pool_padding: bool = True,
         zero_init: bool = False,
         frozen: bool = False,
     ) -> None:
@@ -142,6 +145,7 @@ class ResNet3d(Backbone):
         block = BasicBlock if depth < 50 else self.bottleneck
         self.kind = block.kind  # type: ignore[misc]
         _, self.pool_t, self.pool2_t = time_strides
+        self.pool_padding = pool_padding
         self.stem = conv3d(3, width, (stem_time, stem_kernel, stem_kernel), 2, stride_t=time_strides[0])
         self.stem_bn = nn.BatchNorm3d(width)
         self.channels = width
@@ -181,7 +185,7 @@ class ResNet3d(Backbone):
         """(N·U, 3, T, H, W) to what res2 takes: convolution, BatchNorm, ReLU, max pool."""
         x = F.relu(self.stem_bn(self.stem(x)))
         # An even kernel along time: the pools that stride along it do not overlap.
-        return max_pool3d(x, (self.pool_t, 3, 3), (self.pool_t, 2, 2))
+        return max_pool3d(x, (self.pool_t, 3, 3), (self.pool_t, 2, 2), padded=self.pool_padding)
 
     def _pool2(self, x: Tensor) -> Tensor:
         return max_pool3d(x, (self.pool2_t, 1, 1), (self.pool2_t, 1, 1))
@@ -197,7 +201,7 @@ class ResNet3d(Backbone):
 
     def places(self) -> dict[PlaceName, Place]:
         return {
-            PlaceName(stage, number, position): place
+            PlaceName(stage, number, position): place  # type: ignore[misc]
             for stage in STAGES
             for number, block in enumerate(self.stage(stage), start=1)
             for position, place in block.at.items()

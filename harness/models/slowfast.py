@@ -1,7 +1,7 @@
 """SlowFast and its slow path alone: few frames in a wide network, many frames in one an eighth as wide.
 
 Feichtenhofer, Fan, Malik, He: "SlowFast Networks for Video Recognition", ICCV 2019, tables 1 and 2; the release
-facebookresearch/SlowFast for what the text leaves open (architectures.md §8): the slow path's frames are evenly spread
+facebookresearch/SlowFast for what the text leaves open (docs/systems.md): the slow path's frames are evenly spread
 from the clip's first to its last; laterals reach over 5 frames, in 8×8 R50 over 7; 8×8 R101 has kernels along time in
 the first 6 of res4's 23 blocks. Golden slow_r50_8x8, slowfast_r50_4x16, slowfast_r50_8x8.
 """
@@ -19,7 +19,7 @@ from harness.models.layers import AverageHead, check_dropout, check_sizes, conv3
 from harness.models.network import Backbone, Head, Place, PlaceName, Step
 from harness.models.pyslowfast import PYSLOWFAST_INPUT
 from harness.models.registry import register_model
-from harness.models.resnet import DEPTHS, STAGES, ResNet3d
+from harness.models.resnet import DEPTHS, STAGES, Kernels, ResNet3d
 
 Maps = tuple[Tensor, Tensor]
 
@@ -71,7 +71,7 @@ class SlowFast(Backbone):
         narrow = max(1, width // fast_share)
         fast_out = (narrow, 4 * narrow, 8 * narrow, 16 * narrow)  # of the stem, res2, res3, res4
         res4 = [3 if number < 6 else 1 for number in range(DEPTHS[depth][2])]
-        along_time = {"res4": res4, "res5": 3}
+        along_time: Kernels = {"res4": res4, "res5": 3}
         joining = [2 * channels for channels in fast_out]
         self.slow = ResNet3d(depth, width, stem_kernel, along_time, laterals=joining, zero_init=True)
         along_time = {"res2": 3, "res3": 3, **along_time}

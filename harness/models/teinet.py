@@ -2,7 +2,7 @@
 
 Liu et al., "TEINet: Towards an Efficient Architecture for Video Recognition", AAAI 2020, section 3. There is no
 official code: the place (before the first convolution of all 16 blocks) is the one that gives the 30.4 M parameters
-that other papers list, and the sigmoid stands after the last convolution, as in the paper (architectures.md §5).
+that other papers list, and the sigmoid stands after the last convolution, as in the paper (docs/systems.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The residual 4D block of V4D: y = x + Conv4d(x), kernel (3,3,1,1) over (U, T, H, W).
 
 Zhang et al., "V4D: 4D Convolutional Neural Networks for Video-level Representation Learning", ICLR 2020,
-section 3.2; the release's "fast" form, which is one 3D convolution over (U, T, H·W) (architectures.md §3).
+section 3.2; the release's "fast" form, which is one 3D convolution over (U, T, H·W) (docs/systems.md).
 """
 
 from __future__ import annotations

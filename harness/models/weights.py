@@ -31,14 +31,15 @@ _PLACE = re.compile(
 
 @dataclass(frozen=True)
 class Release:
-    """One public code base's names: `telling` is a part of a name that only its checkpoints have.
+    """One public code base's names.
 
-    plain: others build on these names and have them as well (torchvision's ResNet, BN-Inception), so that this release
-    is meant only where no other one fits.
+    telling  parts that together only its checkpoints' names have
+    plain    others build on these names and have them as well (torchvision's ResNet, BN-Inception), so that this
+             release is meant only where no other one fits
     """
 
     name: str
-    telling: str
+    telling: tuple[str, ...]
     rename: Renamer
     plain: bool
 
@@ -46,11 +47,14 @@ class Release:
 _RELEASES: dict[str, Release] = {}
 
 
-def register_release(name: str, *, telling: str, plain: bool = False) -> Callable[[Renamer], Renamer]:
+def register_release(
+    name: str, *, telling: str | tuple[str, ...], plain: bool = False
+) -> Callable[[Renamer], Renamer]:
     """Function decorator: an importer, from the release's state dict to our names; see `Release`."""
+    parts = (telling,) if isinstance(telling, str) else telling
 
     def register(rename: Renamer) -> Renamer:
-        _RELEASES[name] = Release(name, telling, rename, plain)
+        _RELEASES[name] = Release(name, parts, rename, plain)
         return rename
 
     return register
@@ -84,7 +88,11 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 def recognise(state: StateDict) -> str:
     """The release whose names these are. Raises UserError where none or several fit."""
-    fitting = [r for r in _RELEASES.values() if any(r.telling in name for name in state)]
+    fitting = [
+        release
+        for release in _RELEASES.values()
+        if all(any(part in name for name in state) for part in release.telling)
+    ]
     found = [r.name for r in fitting if not r.plain] or [r.name for r in fitting]
     if len(found) != 1:
         which = f"it could be {', '.join(sorted(found))}" if found else "no known release has such names"

@@ -1,7 +1,7 @@
 """Parameters and multiply-adds of the paper's networks at the paper's input, beside the paper's own numbers.
 
 Nothing is trained for it, so here and only here ours and the paper's are the same quantity and their
-deviation is printed. The paper's params count a 1000-class head (architectures.md §0); its GFLOPs do not
+deviation is printed. The paper's params count a 1000-class head (docs/systems.md); its GFLOPs do not
 depend on the head at the precision that it prints.
 """
 

@@ -1,4 +1,4 @@
-"""Which frames a snippet shows, against the formulas of paper/method.md and the releases' rules."""
+"""Which frames a snippet shows, against the formulas of docs/method.md and the releases' rules."""
 
 from __future__ import annotations
 

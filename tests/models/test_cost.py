@@ -77,7 +77,7 @@ def test_rows_cost_what_was_measured_in_the_releases(row: Any) -> None:
 
 @pytest.mark.parametrize(
     ("options", "maps", "params"),
-    [  # maps: (C', H·W) of each module (architectures.md §2)
+    [  # maps: (C', H·W) of each module (docs/systems.md)
         ({**DSA_RES5, "position": "I"}, [(2048, 49)], 72),
         ({**DSA_RES5, "position": "III"}, [(512, 49)], 72),
         ({**DSA_RES5, "position": "IV"}, [(2048, 49)], 72),

@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from harness.models.temporal_shift import temporal_shift
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn

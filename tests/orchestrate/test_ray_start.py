@@ -33,6 +33,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         for folder in found:
             folder.mkdir()
         monkeypatch.setattr(ray_start, "SHORT_FOLDERS", tuple(map(str, found)))
+        monkeypatch.setattr(ray_start, "LONGEST_FOLDER", 60)  # these are longer than /tmp itself
         monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
         monkeypatch.setattr(tempfile, "tempdir", str(found[0]))
         yield found
@@ -47,6 +48,13 @@ def test_a_run_has_a_folder_below_tmpdir(places: list[Path]) -> None:
     folder, target = ray_start.scratch_folder()
     assert folder == target and folder.parent == places[0] and folder.is_dir()
     assert ray_start.NAME.fullmatch(folder.name)
+
+
+def test_the_longest_name_of_a_socket_fits_below_tmp() -> None:
+    """As Ray makes it, with process numbers and starts of a machine that has been up for years."""
+    name = "hray-4194303-99999999999-00000000"
+    assert ray_start.NAME.fullmatch(name)
+    assert all(ray_start._fits(Path(folder), name) for folder in ray_start.SHORT_FOLDERS)
 
 
 def test_a_full_or_read_only_folder_is_passed_over(
@@ -95,6 +103,7 @@ def test_a_file_system_that_is_full_has_no_room(tmp_path: Path) -> None:
 def test_folders_of_dead_drivers_are_removed_and_no_others(places: list[Path]) -> None:
     code = (
         "import tempfile; from pathlib import Path; from harness.orchestrate import ray_start; "
+        "ray_start.LONGEST_FOLDER = 60; "
         f"ray_start.SHORT_FOLDERS = ({str(places[0])!r},); tempfile.tempdir = {str(places[0])!r}; "
         "folder, _ = ray_start.scratch_folder(); (folder / 'session').write_text(''); print(folder)"
     )

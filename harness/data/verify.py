@@ -1,0 +1,215 @@
+"""`harness data verify`: every video looked at in worker processes that can be killed, with progress and resume."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from harness.data.manifest import BROKEN, UNTRIED, Entry, Manifest, is_current, stamp
+
+_PR_SET_PDEATHSIG = 1  # of Linux's sys/prctl.h
+Examine = Callable[[str, Path, str, bool, bool], Iterator[Entry]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One video to look at. name: its path below the root, as the manifest knows it."""
+
+    video_id: str
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """How videos are looked at. seconds: the most that one stage of one video may take."""
+
+    try_decord: bool = True
+    every_frame: bool = False
+    seconds: float = 120
+    workers: int = 1
+
+
+def verify(
+    manifest: Manifest,
+    tasks: Sequence[Task],
+    options: Options,
+    progress: Callable[[str, int, int], None] | None = None,
+    examine: Examine | None = None,
+) -> None:
+    """Look at every video that the manifest does not yet know as it is, and save the manifest.
+
+    Broken videos are entries with a reason, never an exception; one that hangs or crashes its process as well.
+    """
+    open_tasks = [task for task in tasks if not _known(manifest.entries.get(task.name), task, options)]
+    done = len(tasks) - len(open_tasks)
+    tell = progress or (lambda *_: None)
+    tell("verify", done, len(tasks))
+    for entry in _examined(open_tasks, options, examine):
+        manifest.note(entry)
+        done += 1
+        tell("verify", done, len(tasks))
+    if open_tasks or not manifest.file.is_file():
+        manifest.save(task.name for task in tasks)
+
+
+def _known(entry: Entry | None, task: Task, options: Options) -> bool:
+    if entry is None or not is_current(entry, task.path):
+        return False
+    if options.every_frame and not entry.whole and entry.status != BROKEN:
+        return False
+    return (
+        not options.try_decord
+        or entry.decord != UNTRIED
+        or entry.status == BROKEN
+        or entry.decoder == "frames"
+    )
+
+
+def _examined(tasks: Sequence[Task], options: Options, examine: Examine | None) -> Iterator[Entry]:
+    """Entries in the order in which they come. One worker a core, each replaced when it is killed or dies."""
+    waiting = list(reversed(tasks))
+    workers = [_Worker(examine) for _ in range(min(options.workers, len(tasks)))]
+    try:
+        while waiting or any(worker.task for worker in workers):
+            for worker in workers:
+                if worker.task is None and waiting:
+                    worker.give(waiting.pop(), options)
+            busy = [worker for worker in workers if worker.task]
+            wait(
+                [worker.pipe for worker in busy],
+                timeout=max(0.0, min(w.deadline for w in busy) - time.monotonic()),
+            )
+            for worker in busy:
+                entry = worker.answer(options)
+                if entry is not None:
+                    yield entry
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+class _Worker:
+    """A process that looks at one video after another, and how long the present one may still take."""
+
+    def __init__(self, examine: Examine | None) -> None:
+        self._examine = examine
+        self.task: Task | None = None
+        self.deadline = 0.0
+        self._partial: Entry | None = None
+        self._start()
+
+    def _start(self) -> None:
+        # Spawned, not forked: the caller may hold threads (Ray, torch), and decord deadlocks in a forked child.
+        context = multiprocessing.get_context("spawn")
+        self._served = False
+        self.pipe: Connection
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self._examine, os.getpid()), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def give(self, task: Task, options: Options) -> None:
+        self.task, self._partial = task, None
+        # The first task also waits for the process to start and import.
+        self.deadline = time.monotonic() + options.seconds + (0 if self._served else 60)
+        self.pipe.send((task, options.try_decord, options.every_frame))
+
+    def answer(self, options: Options) -> Entry | None:
+        """The finished entry of the present task, or None while it goes on."""
+        assert self.task is not None
+        try:
+            while self.pipe.poll():
+                kind, content = self.pipe.recv()
+                self._served = True
+                if kind == "done":
+                    return self._finish(self._partial or self._failed("nothing was found out"))
+                if kind == "error":
+                    return self._replace(content)
+                self._partial, self.deadline = content, time.monotonic() + options.seconds
+        except (EOFError, OSError):
+            self._process.join()
+            return self._replace(f"its process died ({_exit_text(self._process.exitcode)})")
+        if time.monotonic() >= self.deadline:
+            return self._replace(f"no answer within {options.seconds:g} s")
+        return None
+
+    def _replace(self, reason: str) -> Entry:
+        """End the process; what is known already stays: only decord's verdict is then missing."""
+        self.end()
+        entry = replace(self._partial, decord=reason) if self._partial else self._failed(reason)
+        self._start()
+        return self._finish(entry)
+
+    def _failed(self, reason: str) -> Entry:
+        assert self.task is not None
+        size, modified = stamp(self.task.path)
+        return Entry(self.task.video_id, self.task.name, size, modified, BROKEN, reason)
+
+    def _finish(self, entry: Entry) -> Entry:
+        self.task = self._partial = None
+        return entry
+
+    def end(self) -> None:
+        """Kill: a decoder that spins in native code hears nothing else."""
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+
+def _exit_text(code: int | None) -> str:
+    if code is not None and code < 0:
+        return signal.Signals(-code).name
+    return f"exit code {code}"
+
+
+def _serve(pipe: Connection, examine: Examine | None, parent: int) -> None:
+    """What a worker does: tasks in, ('part', entry) and ('done', None) out, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's to answer
+    _end_with(parent)
+    look = examine or _examiner()
+    while True:
+        try:
+            task, try_decord, every_frame = pipe.recv()
+        except EOFError:
+            return
+        try:
+            for entry in look(task.video_id, task.path, task.name, try_decord, every_frame):
+                pipe.send(("part", entry))
+            pipe.send(("done", None))
+        except Exception as error:  # a bug in here must name the video, not end the whole check
+            pipe.send(("error", f"{type(error).__name__}: {error}"))
+
+
+def _examiner() -> Examine:
+    from harness.data.examine import examine  # the decoders are loaded in the workers alone
+
+    return examine
+
+
+def _end_with(parent: int) -> None:
+    """End when the parent is gone, killed without a word included. Linux sees to it even where native code holds
+    the interpreter; elsewhere a thread watches."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def default_workers() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
