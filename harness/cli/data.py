@@ -91,8 +91,7 @@ def verify(  # noqa: PLR0917 - typer's way of declaring options
 
 def _published(profile: str) -> Any:
     """The specification of a profile's dataset, where that is one of real videos."""
-    dataset = load_profile(profile).dataset
-    spec = parse_dataset(dataset) if isinstance(dataset, dict) else dataset
+    spec = parse_dataset(load_profile(profile).dataset)
     if not isinstance(spec, PublishedVideos):
         raise UserError(
             f"dataset {spec.name!r} of profile {profile!r} is made by the harness: see `harness data info`"

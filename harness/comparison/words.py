@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from harness.base.text import p_text
 from harness.comparison.build import Report, Versus
 from harness.comparison.document import Document, Grid, Section
 from harness.methods.method import Method
-from harness.reports.words import cautions, p_text
+from harness.reports.words import cautions
 from harness.statistics.intervals import Interval, mean_interval
 from harness.statistics.paired import Comparison, Mover
 

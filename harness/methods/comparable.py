@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.base.text import known
 from harness.experiment.identity import canonical_json
 from harness.methods.method import Method
 from harness.results.answers import answers
@@ -77,14 +78,14 @@ def must_agree(line: pd.Series) -> dict[str, str]:
     network, test, numerics = config["network"], config["test"], config["numerics"]
     facts = {
         **_flat("dataset", config["dataset"]),
-        "dataset manifest": _known(line.get("dataset_manifest"))[:12],
+        "dataset manifest": known(line.get("dataset_manifest"))[:12],
         PROTOCOL: f"{test['U']} snippets ({test['grouping']}) × {test['crops']} crop{'s' * (test['crops'] > 1)}",
         **_flat("recipe", config["recipe"]),
         **_flat("pretraining", config.get("pretraining") or {"kind": "none"}),
         **{f"scale.{key}": str(network[key]) for key in ("width", "stem_kernel", "dropout")},
         **{f"scale.{key}": str(config[key]) for key in ("crop_px", "interval")},
         **{f"numerics.{key}": str(numerics[key]) for key in ("precision", "device", "version")},
-        "decoder": f"decord {_known(line.get('provenance_version_decord'))}",
+        "decoder": f"decord {known(line.get('provenance_version_decord'))}",
         "record version": f"{line.get('schema_version', 1):.0f}",
     }
     if network["backbone"].startswith("i3d"):  # the 2D networks have no temporal kernels to place
@@ -97,8 +98,8 @@ def _worth_knowing(line: pd.Series) -> dict[str, str]:
     return {
         "backbone": config["network"]["backbone"],
         "training snippets (T × U)": f"{config['train']['T']} × {config['train']['U']}",
-        "machine": _known(line.get("provenance_processor")),
-        "torch": _known(line.get("provenance_version_torch")),
+        "machine": known(line.get("provenance_processor")),
+        "torch": known(line.get("provenance_version_torch")),
         "threads": str(config["numerics"]["threads"]),
         "commit": _commit(line),
     }
@@ -106,7 +107,7 @@ def _worth_knowing(line: pd.Series) -> dict[str, str]:
 
 def _commit(line: pd.Series) -> str:
     dirty = " with uncommitted changes" if line.get("provenance_dirty") in (True, 1.0) else ""
-    return _known(line.get("provenance_commit"))[:8] + dirty
+    return known(line.get("provenance_commit"))[:8] + dirty
 
 
 def _flat(prefix: str, data: Any) -> dict[str, str]:
@@ -114,10 +115,6 @@ def _flat(prefix: str, data: Any) -> dict[str, str]:
     if not isinstance(data, dict):
         return {prefix: canonical_json(data) if isinstance(data, list) else str(data)}
     return {k: v for key, inner in data.items() for k, v in _flat(f"{prefix}.{key}", inner).items()}
-
-
-def _known(value: Any) -> str:
-    return "unknown" if value is None or value != value else str(value)  # noqa: PLR0124 - NaN is not itself
 
 
 def _test_videos(new: Method, base: Method) -> list[Difference]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.base.text import known
 from harness.experiment.identity import canonical_json
 
 
@@ -45,9 +46,9 @@ def signature_of(line: pd.Series) -> Signature:
     """The signature of one line of `harness.results.load()`."""
     config = json.loads(line["config"])
     return Signature(
-        dataset=f"{line['dataset']}@{_short(line.get('dataset_manifest'))}",
+        dataset=f"{line['dataset']}@{known(line.get('dataset_manifest'))[:12]}",
         crop=f"{config['crop_px']} px",
-        decoder=f"decord {_known(line.get('provenance_version_decord'))}",
+        decoder=f"decord {known(line.get('provenance_version_decord'))}",
         recipe=short_hash(config["recipe"]),
         arithmetic=f"{config['numerics']['precision']}/{config['numerics']['device']}",
         metrics=f"v{config['numerics']['version']}.{line.get('schema_version', 1):.0f}",
@@ -63,11 +64,3 @@ def common_signature(signatures: Iterable[Signature]) -> Signature | None:
     """The signature of most records; of several equally frequent ones the first. None without records."""
     counted = Counter(signatures)
     return counted.most_common(1)[0][0] if counted else None
-
-
-def _short(value: Any) -> str:
-    return str(value)[:12] if _known(value) != "unknown" else "unknown"
-
-
-def _known(value: Any) -> str:
-    return "unknown" if value is None or value != value else str(value)  # noqa: PLR0124 - NaN is not itself

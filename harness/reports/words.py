@@ -35,10 +35,3 @@ def cautions(result: Comparison) -> list[str]:
     if result.verdict == "no difference" and result.interval.excludes_zero:
         found.append(CAUTIONS["holm"].format(n=result.family))
     return found
-
-
-def p_text(p_value: float | None) -> str:
-    """`0.012`, `< 0.001`; a dash where nothing was tested."""
-    if p_value is None:
-        return "–"
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"

@@ -20,6 +20,7 @@ import torch
 
 from harness import data
 from harness.base.errors import UserError
+from harness.base.text import first_line
 from harness.experiment.augment import Augment
 from harness.experiment.identity import trial_id
 from harness.experiment.sampling import FrameRule
@@ -229,9 +230,9 @@ def failed_record(trial: Trial, error: BaseException) -> Record:
 def failure_reason(error: BaseException) -> str:
     """One line that a table cell can show."""
     if isinstance(error, TrialFailed | UserError):
-        return _first_line(error)
+        return first_line(error, empty="no message")
     kind = "out of memory" if _out_of_memory(error) else type(error).__name__
-    return f"{kind}: {_first_line(error)}"
+    return f"{kind}: {first_line(error, empty='no message')}"
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -241,10 +242,6 @@ def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(
         error
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0][:500]
 
 
 def run_trial_safely(trial: Trial, **options: Any) -> Record:
