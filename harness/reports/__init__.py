@@ -3,11 +3,11 @@
 from harness.reports import build_table, cost_table, print_table, write_figures, write_tables
 """
 
-from harness.reports.build import build_table
 from harness.reports.cost_table import cost_table
 from harness.reports.figures import write_figures
 from harness.reports.render_terminal import print_table
 from harness.reports.table import Cell, Column, Line, Table
+from harness.reports.tables import build_table
 from harness.reports.write import reports_root, write_tables
 
 __all__ = [
