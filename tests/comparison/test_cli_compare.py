@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli import compare as command
-from harness.cli.common import Plan
 from harness.cli.main import main
+from harness.experiment import Profile
 from harness.experiment.load import EXPERIMENTS
 from harness.orchestrate import Outcome
 from harness.plan.pending import Pending
@@ -27,7 +27,15 @@ class Trainer:
     def __init__(self, top1: float = 98.0) -> None:
         self.top1, self.ran, self.fails, self.interrupted = top1, [], set(), False
 
-    def __call__(self, plan: Plan, split: Pending, store: Store, data: Path | None, inline: bool) -> Outcome:
+    def __call__(
+        self,
+        split: Pending,
+        profile: Profile,
+        names: list[str],
+        store: Store,
+        data: Path | None,
+        inline: bool,
+    ) -> Outcome:
         self.ran += split.todo
         failed = {}
         for p in split.todo:

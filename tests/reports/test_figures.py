@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -99,3 +100,10 @@ def test_labels_find_room_wherever_the_points_lie(points: list[tuple[float, floa
         label_points(axes, xs, ys, [f"row {i}" for i in range(len(points))])
         (boxes,) = label_boxes(figure)
     assert not [pair for pair in itertools.combinations(boxes, 2) if Bbox.intersection(*pair)]
+
+
+def test_a_users_matplotlibrc_changes_nothing() -> None:
+    with mpl.rc_context({"text.usetex": True, "font.family": "no such font"}):
+        with house_style():
+            assert mpl.rcParams["text.usetex"] is False
+        assert mpl.rcParams["text.usetex"] is True

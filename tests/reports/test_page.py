@@ -179,4 +179,4 @@ def test_frames_come_from_the_very_dataset_of_the_records(tmp_path: Path) -> Non
     assert missing == "" and list(frames) == ["test_0_RR_000"]
     assert base64.b64decode(frames["test_0_RR_000"].split(",")[1])[:2] == b"\xff\xd8"
     assert "not the one of the records" in strips_of(declared, "other", [], tmp_path)[1]
-    assert "cannot be read yet" in strips_of({"name": "kinetics_400"}, "m", [], tmp_path)[1]
+    assert "say where its videos lie" in strips_of({"name": "kinetics_400"}, "m", [], tmp_path)[1]
