@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -28,7 +29,7 @@ class Gathered:
     setting: Mapping[str, str]
     allowed: frozenset[str]
 
-    @property
+    @cached_property
     def done(self) -> pd.DataFrame:
         """Lines of all records that agree, each trial once."""
         leaves = [leaf for method in self.methods for leaf in (method.components or (method,))]

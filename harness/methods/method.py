@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache, reduce
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache, reduce
 from typing import Literal, cast
 
 import numpy as np
@@ -68,7 +68,7 @@ class Method:
         """Its trial, or those of its components."""
         return tuple(t for c in self.components for t in c.trials) or (self.trial,)
 
-    @property
+    @cached_property
     def records(self) -> list[pd.Series]:
         """Every record behind it: its own lines, or those of its components."""
         if self.components:
@@ -117,7 +117,7 @@ class Method:
     def without(self, problems: dict[int, str]) -> Method:
         """The same method where these seeds give no number."""
         kept = self.lines.loc[[seed for seed in self.lines.index if seed not in problems]]
-        return _replace(self, lines=kept, problems={**self.problems, **problems})
+        return replace(self, lines=kept, problems={**self.problems, **problems})
 
     @classmethod
     def average(cls, name: str, methods: Sequence[Method], row: Row | None = None) -> Method:
@@ -153,10 +153,6 @@ class Method:
             differ=first.differ,
             components=tuple(methods),
         )
-
-
-def _replace(method: Method, **changes: object) -> Method:
-    return Method(**{**vars(method), **changes})  # type: ignore[arg-type]
 
 
 def method_of_trials(

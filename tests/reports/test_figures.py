@@ -17,7 +17,7 @@ from matplotlib.transforms import Bbox
 from harness.experiment import Profile, load_experiment
 from harness.experiment.paper import load_paper
 from harness.methods import Gathered, gather
-from harness.reports import write_figures
+from harness.reports.figures import write_figures
 from harness.reports.figures import accuracy_figures, cost_bars
 from harness.reports.style import house_style, label_points, new_figure, spread_out
 from harness.results import load

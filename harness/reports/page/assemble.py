@@ -14,6 +14,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from harness.base.code import code_version
 from harness.experiment.paper import load_paper
 from harness.experiment.spec import Experiment, Profile
 from harness.methods import gather
@@ -24,7 +25,6 @@ from harness.reports.page.pictures import picture
 from harness.reports.render_html import html
 from harness.reports.tables import build_table, table_of
 from harness.reports.write import write_bytes
-from harness.trial.provenance import code_version
 
 FIGURE_WORDS = {
     "seeds": "Seeds and intervals",
