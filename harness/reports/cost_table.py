@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.experiment.load import variant_paths
 from harness.experiment.paper import PaperNumbers, PaperRow
 from harness.experiment.spec import Experiment, Profile, Row, Scale, Trial
-from harness.plan.counts import counted
+from harness.plan.counts import counted, parameters
 from harness.plan.expand import row_trials
 from harness.reports.table import Cell, Column, Line, Table, empty, word
 from harness.results.metrics import CONVENTION
@@ -68,25 +67,15 @@ def _together(row: Row, parts: Sequence[RowCost]) -> RowCost:
 
 
 def _row_cost(row: Row, trial: Trial) -> RowCost:
-    train = trial.train
-
-    def count(classes: int) -> dict[str, Any]:
-        return counted(
-            trial.network,
-            classes=classes,
-            T=train.T,
-            U=train.U,
-            crop_px=trial.train_crop,
-            variants=trial.variants,
-        )
-
-    cost, larger = count(CLASSES), count(PAPER_PARAM_CLASSES)
+    train, network, variants = trial.train, trial.network, trial.variants
+    shape = {"T": train.T, "U": train.U}
+    cost = counted(network, classes=CLASSES, crop_px=trial.train_crop, variants=variants, **shape)
     return RowCost(
         row=row,
         train=f"{train.T}×{train.U}",
         crop_px=trial.train_crop,
         params=cost["params"],
-        params_1000=larger["params"],
+        params_1000=parameters(network, classes=PAPER_PARAM_CLASSES, variants=variants, **shape),
         macs=cost["macs"],
         macs_conv_matmul=cost["macs_conv_matmul"],
         macs_cross_check=cost["macs_cross_check"],
