@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from harness.experiment.spec import Trial
+from harness.results.metrics import Truth, score_metrics
 from harness.results.predictions import predictions_frame
 from harness.results.record import Record
-from harness.trial.evaluate import quantize, score_metrics
+from harness.trial.evaluate import quantize
 
 VIDEOS, CLASSES, GROUPS = 480, 20, 2
 MANIFEST = "5ca1ab1e00000000"
@@ -77,7 +78,7 @@ def make_record(
     rng = np.random.default_rng([trial.seed, zlib.crc32(trial.model_dump_json(exclude={"seed"}).encode())])
     scores, labels = make_predictions(float(np.clip(top1 + rng.normal(0, seed_sd), 5, 100)), rng, videos)
     ids = [f"test/{i:04d}" for i in range(videos)]
-    metrics = score_metrics(scores, labels)
+    metrics = score_metrics(scores.mean(1), Truth(labels))
     middle = metrics["top1"]
     factors = {"appearance": 96.0, "motion": 88.0, "order": middle - 10, "position": middle - 18}
     return Record(

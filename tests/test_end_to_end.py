@@ -28,7 +28,7 @@ ONE_ROW = """\
 name: mine
 title: One row of table (a), and a user's own
 defaults:
-  backbone: i3d_r18
+  model: i3d_r18
   train: {T: 4, U: 4}
 rows:
   - name: the same
@@ -97,25 +97,31 @@ def test_five_trials_are_run_and_kept(finished: Finished) -> None:
     assert (summary["failed"], summary["not_run"], summary["interrupted"]) == ({}, [], False)
     for part in ("trials", "predictions", "curves"):
         found = {path.stem for path in (finished.root / "results" / part).glob("*.parquet")}
-        assert found == set(summary["done"])
+        assert found > set(summary["done"])
+        assert len(found) == 6, "the five, and the start that they begin with"
     assert not list((finished.root / "results" / "checkpoints").glob("*/*"))
     assert not (finished.root / ".ray").exists()
 
 
 def test_the_records_are_plain_parquet(finished: Finished) -> None:
     frame = pd.concat(map(pd.read_parquet, (finished.root / "results" / "trials").glob("*.parquet")))
-    assert sorted(frame["written_row"]) == sorted(ROWS)
+    assert sorted(frame["written_row"]) == sorted([*ROWS, "start of i3d_r18"])
     assert set(frame["status"]) == {"done"}
     assert frame["top1"].between(0, 100).all()
-    assert frame["dataset_manifest"].nunique() == 1
+    assert frame["dataset_manifest"].nunique() == 2, "the trials' videos, the start's"
     assert (frame["provenance_retries"] == 0).all()
 
 
 def test_preparation_and_trials_are_told_in_plain_lines_without_chatter(finished: Finished) -> None:
     lines = finished.said.stderr.splitlines()
-    for stage in ("dataset: videos", "dataset: cache", "starting weights: i3d_r18"):
+    for stage in ("dataset: videos", "dataset: cache", "estimate"):
         assert any(line.startswith(stage) for line in lines), stage
-    assert sum("done   ablation_a" in line for line in lines) == 5
+    told = [line.split("] ")[-1] for line in lines if line.startswith("[")]
+    assert told[0] == "start  ablation_a · start of i3d_r18 · seed 0"
+    assert told[1].startswith("done   ablation_a · start of i3d_r18"), (
+        "nothing starts before its start is done"
+    )
+    assert sum(line.startswith("done   ablation_a") for line in told) == 6
     assert not re.search(r"ray|deprecat|warning", finished.said.stderr, re.IGNORECASE)
 
 
@@ -133,15 +139,13 @@ def test_the_table_is_printed_and_written_in_four_formats(finished: Finished) ->
 
 def test_a_second_run_runs_nothing_and_needs_no_ray(finished: Finished) -> None:
     before = {p: p.stat().st_mtime_ns for p in (finished.root / "results" / "trials").iterdir()}
-    started = os.times().children_user
     again = _command(finished.root, *RUN, python=("-X", "importtime"))
     assert again.returncode == 0
     assert len(json.loads(again.stdout)["done_before"]) == 5
     assert {p: p.stat().st_mtime_ns for p in before} == before
     imported = {line.split("|")[-1].strip() for line in again.stderr.splitlines() if "|" in line}
     assert "harness.cli.run" in imported
-    assert not any(name == "ray" or name.startswith("ray.") for name in imported)
-    assert os.times().children_user - started < 15, "CPU seconds"
+    assert not any(name.partition(".")[0] in ("ray", "torch") for name in imported)
 
 
 def test_a_new_seed_runs_alone_and_a_row_of_another_table_is_shared(
@@ -154,7 +158,7 @@ def test_a_new_seed_runs_alone_and_a_row_of_another_table_is_shared(
     assert (len(summary["done_before"]), len(summary["done"])) == (1, 1)
     record = pd.read_parquet(copy / "results" / "trials" / f"{summary['done'][0]}.parquet").iloc[0]
     assert (record["seed"], record["written_experiment"]) == (1, "mine")
-    assert len(list((copy / "results" / "trials").iterdir())) == 6
+    assert len(list((copy / "results" / "trials").iterdir())) == 7
 
 
 def test_a_corrupted_video_is_one_message_and_nothing_runs(
@@ -169,13 +173,14 @@ def test_a_corrupted_video_is_one_message_and_nothing_runs(
     assert told.out == ""
     assert f"error: {video}: is not the video that was made (its hash differs); delete" in told.err
     assert "Traceback" not in told.err
-    assert len(list((copy / "results" / "trials").iterdir())) == 5
+    assert len(list((copy / "results" / "trials").iterdir())) == 6
 
 
 def test_a_corrupted_record_is_named_and_the_others_stay(
-    copy: Path, capsys: pytest.CaptureFixture[str]
+    finished: Finished, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    victim = sorted((copy / "results" / "trials").iterdir())[2]
+    done = json.loads(finished.said.stdout)["done"]
+    victim = copy / "results" / "trials" / f"{done[2]}.parquet"
     victim.write_bytes(victim.read_bytes()[:100])
     assert _harness("plan", *RUN[1:]) == 0
     told = capsys.readouterr()

@@ -164,22 +164,22 @@ def _first(text: str) -> str:
 def _myself() -> str:
     """A line for people; a line by which another process on this machine can tell whether this one still lives."""
     pid = os.getpid()
-    return f"process {pid} on {socket.gethostname()}\n{pid} {_started(pid)} {_machine()}"
+    return f"process {pid} on {socket.gethostname()}\n{pid} {process_start(pid)} {this_machine()}"
 
 
 def _is_gone(text: str) -> bool:
     """Whether the holder ran on this machine and does no more; a number that lives again is told by its start."""
     pid, started, machine, *_ = [*text.partition("\n")[2].split(), "", "", ""]
-    return machine == _machine() and _started(int(pid)) != started
+    return machine == this_machine() and process_start(int(pid)) != started
 
 
-def _machine() -> str:
+def this_machine() -> str:
     """This boot of this kernel and this namespace of process numbers: host names repeat among containers."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"
 
 
-def _started(pid: int) -> str:
+def process_start(pid: int) -> str:
     """The process's start in clock ticks since boot; `gone` where there is none. Zombies are gone, too."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()

@@ -20,20 +20,19 @@ Options = Annotated[
 
 
 def check_variant(
-    file: Annotated[Path, typer.Argument(help="A Python file with one registered module.")],
+    file: Annotated[Path, typer.Argument(help="A Python file that registers modules or models.")],
     *,
     option: Options = None,
     json: Json = False,
 ) -> None:
-    """Check a new module: shapes, gradients, batch and eval behaviour, U, cost, same seed same numbers.
+    """Check a new module or model: shapes, gradients, batch and eval behaviour, U, cost, same seed same numbers.
 
     Nothing is trained; a few seconds. Exit code 0: the contract is kept; 1: it is broken, and the output says where
     and what to do; 2: the file cannot be read or run.
     """
-    from harness.variants import check_variant as check
-    from harness.variants import option_grid
+    from harness.variants import check_all, option_grid
 
-    reports = [check(file, options) for options in option_grid(option or [])]
+    reports = [report for options in option_grid(option or []) for report in check_all(file, options)]
     if json:
         print_json([asdict(report) | {"ok": report.ok} for report in reports])
     else:

@@ -1,19 +1,22 @@
-"""Options that several commands share, and how a command line becomes a plan."""
+"""Options that several commands share, and how a command line becomes a plan.
+
+Commands import what they need when they run, so that `harness --help` and a mistyped option answer at once.
+"""
 
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.base.errors import UserError, near_match
-from harness.experiment.load import EXPERIMENTS, load_experiment, load_profile, place_of
-from harness.experiment.spec import Experiment, Profile
-from harness.plan.expand import Planned, plan_trials
-from harness.trial.record import METRICS
+if TYPE_CHECKING:
+    from harness.experiment.spec import Experiment, Profile
+    from harness.plan.expand import Planned
 
 Experiments = Annotated[
     list[str],
@@ -37,8 +40,13 @@ Reports = Annotated[
 Data = Annotated[
     Path | None, typer.Option("--data", help="Prepared datasets. Default: $HARNESS_DATA, else data.")
 ]
-VariantFile = Annotated[
-    Path | None, typer.Option("--variant", help="A file whose module the rows name as their aggregation.")
+Variants = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--variant",
+        help="A file of models or modules that rows name, beside those under the experiment's `variants`; repeatable.",
+        show_default=False,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 DEFAULT_PROFILE = "embedded"
@@ -46,41 +54,125 @@ DEFAULT_PROFILE = "embedded"
 
 @dataclass(frozen=True)
 class Plan:
-    """Experiments × a profile × seeds, with every trial (several tables may share one)."""
+    """Experiments × a profile × seeds, with every trial of each (several tables may share one)."""
 
-    experiments: list[Experiment]
+    experiments: Sequence[Experiment]
     profile: Profile
-    seeds: list[int]
-    trials: list[Planned]
+    seeds: Sequence[int]
+    parts: Sequence[Sequence[Planned]]
 
-    def of(self, experiment: Experiment) -> list[Planned]:
-        return [p for p in self.trials if p.experiment == experiment.name]
+    @property
+    def trials(self) -> list[Planned]:
+        """All of them, seed by seed over all experiments."""
+        return [p for seed in self.seeds for part in self.parts for p in part if p.seed == seed]
+
+    def labels(self) -> list[str]:
+        """What each experiment is called here: its name, or its file where two share a name."""
+        names = [e.name for e in self.experiments]
+        return [str(e.file) if names.count(e.name) > 1 and e.file else e.name for e in self.experiments]
 
 
-def make_plan(names: list[str], profile_name: str, seeds: int | None, variant: Path | None = None) -> Plan:
-    """Read everything and expand it, seed by seed over all experiments. Raises UserError."""
+def make_plan(
+    names: Sequence[str] | None, profile_name: str, seeds: int | None, variants: Sequence[Path] | None = None
+) -> Plan:
+    """Read everything and expand it; without names all experiments but for broken drafts. Raises UserError."""
+    from harness.experiment.load import load_profile
+    from harness.plan.expand import plan_trials
+
     profile = load_profile(profile_name)
-    experiments = [load_experiment(name) for name in names]
-    for experiment in experiments:
-        _check_columns(experiment)
+    check_profile(profile)
     numbers = list(range(seeds if seeds is not None else profile.seeds))
-    trials = [p for s in numbers for e in experiments for p in plan_trials(e, profile, [s], variant=variant)]
-    return Plan(experiments, profile, numbers, trials)
+    experiments = chosen_experiments(names, profile, variants)
+    return Plan(experiments, profile, numbers, [plan_trials(e, profile, numbers) for e in experiments])
 
 
-def _check_columns(experiment: Experiment) -> None:
-    """Refuse a column that no record has. Raises UserError naming file and line."""
+def chosen_experiments(
+    names: Sequence[str] | None,
+    profile: Profile,
+    variants: Sequence[Path] | None = None,
+    *,
+    one_a_name: bool = False,
+) -> list[Experiment]:
+    """The experiments that are named, each file once; without names all that can be planned, drafts left out aloud.
+
+    Files given by --variant count as the experiment's own `variants`. Raises UserError for a broken one that was
+    named, and with `one_a_name` for two files of one name, whose rendered tables would be one file.
+    """
+    from harness.base.errors import UserError
+    from harness.base.text import first_line
+    from harness.experiment.load import BrokenDraft, load_all_experiments, load_experiment
+    from harness.plan.expand import plan_trials
+
+    if names:
+        by_file = {e.file.resolve() if e.file else e.name: e for e in map(load_experiment, names)}
+        found = [with_variants(e, variants) for e in by_file.values()]
+        for experiment in found:
+            check_columns(experiment)
+    else:
+        found = []
+        for experiment in (with_variants(e, variants) for e in load_all_experiments()):
+            try:
+                check_columns(experiment)
+                plan_trials(experiment, profile, [])
+            except UserError as error:
+                warnings.warn(f"left out: {first_line(error)}", BrokenDraft, stacklevel=2)
+            else:
+                found.append(experiment)
+    twice = [e for e in found if [f.name for f in found].count(e.name) > 1]
+    if twice and one_a_name:
+        files = " and ".join(str(e.file) for e in twice)
+        raise UserError(
+            f"{files}: both are called {twice[0].name!r}, and their tables would be one file; rename one, or give "
+            "them one at a time with --reports"
+        )
+    return found
+
+
+def with_variants(experiment: Experiment, variants: Sequence[Path] | None) -> Experiment:
+    """The experiment with these files among its own `variants`."""
+    if not variants:
+        return experiment
+    paths = [str(path.absolute()) for path in variants]
+    return experiment.model_copy(update={"variants": (*experiment.variants, *paths)})
+
+
+def check_columns(experiment: Experiment) -> None:
+    """Raise UserError, with the line, for a column that is no metric: a table without it would say nothing."""
+    from harness.base.errors import UserError, near_match
+    from harness.experiment.explain import place_of
+    from harness.results.metrics import COSTS, list_metrics, metric
+
+    costs = (*COSTS, "gflops") if experiment.measure == "cost" else ()  # gflops: the paper's word
     for number, name in enumerate(experiment.columns):
-        if name not in METRICS:
-            where = place_of(experiment, "columns", number)
+        if name in costs:
+            continue
+        try:
+            metric(name)
+        except UserError:
+            known = costs or list_metrics()
             raise UserError(
-                f"{where}: columns: unknown metric {name!r}{near_match(name, METRICS)}; known: {', '.join(METRICS)}"
-            )
+                f"{place_of(experiment, 'columns', number)}: columns: unknown column {name!r}"
+                f"{near_match(name, known)}; known are {', '.join(known)}"
+            ) from None
 
 
-def all_experiments() -> list[str]:
-    """Every experiment of the project, by name."""
-    return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if path.stem != "paper")
+def check_profile(profile: Profile) -> None:
+    """Raise UserError, with the line, for what a profile may say one day and nothing here does yet."""
+    from harness.base.errors import UserError
+    from harness.experiment.explain import place_of
+
+    if profile.numerics.gpus > 1:
+        raise UserError(
+            f"{place_of(profile, 'numerics', 'gpus')}: numerics.gpus: a trial on {profile.numerics.gpus} GPUs is not "
+            "built yet; say 1 (and resources.gpus: 1 or a share)"
+        )
+
+
+def own_store(results: str | None) -> Any:
+    """The user's store: --results, else $HARNESS_RESULTS, else results/runs."""
+    from harness.results import Store, runs_root
+
+    return Store(results or runs_root())
 
 
 def print_json(data: Any) -> None:

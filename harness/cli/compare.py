@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 
 from harness.cli.check_variant import Options, print_findings
@@ -15,21 +14,20 @@ from harness.cli.common import (
     DEFAULT_PROFILE,
     Data,
     Json,
-    Plan,
     ProfileName,
     Reports,
     Results,
+    own_store,
     print_json,
 )
-from harness.cli.run import run_missing
-from harness.experiment.load import load_profile
-from harness.experiment.spec import Profile
-from harness.plan.expand import distinct
-from harness.plan.pending import pending
-from harness.results import Store, baseline_roots, load, runs_root
+from harness.cli.run import exit_code, run_missing
 
-if TYPE_CHECKING:  # at run time it brings torch, which `harness --help` need not wait for
+if TYPE_CHECKING:
+    import pandas as pd
+
     from harness.comparison.wanted import Wanted, WantedRow
+    from harness.experiment.spec import Profile
+    from harness.results import Store
 
 
 def compare(
@@ -79,11 +77,13 @@ def compare(
     """
     from harness.comparison import as_data, compare_methods, document, print_document, write_document
     from harness.comparison.wanted import parse_wanted
+    from harness.experiment.load import load_profile
     from harness.reports import reports_root
+    from harness.results import baseline_roots, load
 
     own = load_profile(profile)
     new, base = parse_wanted(methods or [], variant or [], baseline, option or [], experiment)
-    store = Store(results or runs_root())
+    store = own_store(results)
     frame = load(store.root, *baseline_roots())
     numbers = _seeds(base, frame, own, seeds)
     code = 0
@@ -122,6 +122,8 @@ def _run(
 ) -> int:
     """Train what no store has, seed by seed; returns the exit code so far. Exits where the run is interrupted."""
     from harness.comparison.wanted import WantedRow
+    from harness.plan.expand import distinct
+    from harness.plan.pending import pending
 
     rows = [w for w in wanted if isinstance(w, WantedRow)]
     planned = distinct(p for seed in seeds for w in rows for p in w.trials(profile, [seed]))
@@ -134,12 +136,12 @@ def _run(
         f"{len(planned)} trials: {len(planned) - len(split.todo)} settled, {len(split.todo)} to run",
         file=sys.stderr,
     )
-    plan = Plan([w.experiment for w in rows], profile, seeds, planned)
-    outcome = run_missing(plan, split, store, data, inline)
+    names = list(dict.fromkeys(w.experiment.name for w in rows))
+    outcome = run_missing(split, profile, names, store, data, inline)
     if outcome.interrupted:
         print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
         raise typer.Exit(130)
-    return 1 if outcome.failed or split.failed else 0
+    return exit_code(split, outcome)
 
 
 def _check_contracts(rows: Sequence[WantedRow]) -> None:

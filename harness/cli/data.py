@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from tabulate import tabulate
 
 from harness.base.errors import UserError
-from harness.base.text import duration
 from harness.cli.common import DEFAULT_PROFILE, Data, Json, ProfileName, print_json
-from harness.data.copy_report import CopyReport, SplitCount, describe_dataset, verify_dataset
-from harness.experiment.datasets import parse_dataset
-from harness.experiment.datasets_published import PublishedVideos
-from harness.experiment.load import load_profile
-from harness.experiment.spec import Profile, Trial
+
+if TYPE_CHECKING:
+    from harness.data.copy_report import CopyReport, SplitCount
+
 
 app = typer.Typer(help="Prepare and describe the dataset of a profile.")
 
 
 @app.command()
 def prepare(profile: ProfileName = DEFAULT_PROFILE, data: Data = None) -> None:
-    """Make the profile's dataset (videos and their decoded cache) unless it is there."""
-    from harness.data import data_root
+    """Make the profile's dataset (videos and their decoded cache) unless it is there, or check the user's copy."""
+    from harness.data.registry import data_root
+    from harness.experiment.load import load_profile
+    from harness.orchestrate.screen import Preparing
+    from harness.plan.prepare import prepare_datasets
 
-    prepare_with_progress(load_profile(profile), data or data_root())
+    with Preparing() as progress:
+        prepare_datasets([load_profile(profile).dataset], data or data_root(), progress.tell)
     info(profile, data)
 
 
 @app.command()
 def info(profile: ProfileName = DEFAULT_PROFILE, data: Data = None, json: Json = False) -> None:
     """Say what the profile's dataset is, where it lies, and what an order-blind method can reach."""
-    from harness.data import data_root, dataset_spec, open_dataset
+    from harness.data.registry import data_root, open_dataset
+    from harness.experiment.load import load_profile
 
-    dataset = open_dataset(dataset_spec(load_profile(profile).dataset), data or data_root())
+    dataset = open_dataset(load_profile(profile).dataset, data or data_root())
     facts = dataset.info.model_dump(mode="json")
     facts |= facts.pop("facts")
     if json:
@@ -53,13 +53,14 @@ def info(profile: ProfileName = DEFAULT_PROFILE, data: Data = None, json: Json =
 @app.command()
 def describe(profile: ProfileName = DEFAULT_PROFILE, data: Data = None, json: Json = False) -> None:
     """What the profile's copy of a published dataset holds: listed, found and official, by split and class."""
+    from harness.data.copy_report import describe_dataset
     from harness.data.registry import data_root
 
     _tell(describe_dataset(_published(profile), data or data_root()), json)
 
 
 @app.command()
-def verify(  # noqa: PLR0917 - typer's way of declaring options
+def verify(
     profile: ProfileName = DEFAULT_PROFILE,
     data: Data = None,
     workers: Annotated[
@@ -74,9 +75,13 @@ def verify(  # noqa: PLR0917 - typer's way of declaring options
     json: Json = False,
 ) -> None:
     """Open and decode every video in processes that can be killed; a stop is resumed by the same command."""
+    from harness.base.signals import shield_resource_tracker
+    from harness.data.copy_report import verify_dataset
     from harness.data.registry import data_root
+    from harness.orchestrate.screen import Preparing
 
-    with _Preparation() as progress:
+    shield_resource_tracker()
+    with Preparing() as progress:
         report = verify_dataset(
             _published(profile),
             data or data_root(),
@@ -91,7 +96,10 @@ def verify(  # noqa: PLR0917 - typer's way of declaring options
 
 def _published(profile: str) -> Any:
     """The specification of a profile's dataset, where that is one of real videos."""
-    spec = parse_dataset(load_profile(profile).dataset)
+    from harness.experiment.datasets_published import PublishedVideos
+    from harness.experiment.load import load_profile
+
+    spec = load_profile(profile).dataset
     if not isinstance(spec, PublishedVideos):
         raise UserError(
             f"dataset {spec.name!r} of profile {profile!r} is made by the harness: see `harness data info`"
@@ -103,6 +111,8 @@ def _tell(report: CopyReport, json: bool) -> None:
     if json:
         print_json(dataclasses.asdict(report))
         return
+    from tabulate import tabulate
+
     print(f"{report.dataset} in {report.root}")
     print(tabulate([_split_row(s) for s in report.splits], _SPLIT_HEADER, colalign=("left", *["right"] * 5)))
     print(_class_line(report))
@@ -148,51 +158,3 @@ def _name_some(title: str, names: Sequence[str] | Mapping[str, str], most: int =
         print(f"  {name}  {names[name]}" if isinstance(names, Mapping) else f"  {name}")
     if len(names) > most:
         print(f"  … and {len(names) - most} more (`--json` lists all)")
-
-
-def prepare_with_progress(profile: Profile, root: Path, trials: Sequence[Trial] = ()) -> None:
-    """Prepare what a profile and these trials of it need, telling standard error what takes long."""
-    from harness.trial.prepare import prepare_datasets, prepare_trials
-
-    with _Preparation() as progress:
-        if trials:
-            prepare_trials(trials, root, progress.tell)
-        else:
-            prepare_datasets([profile.dataset], root, progress.tell)
-
-
-class _Preparation:
-    """A bar on a terminal, else a line every ten seconds and at the end of each stage."""
-
-    def __init__(self) -> None:
-        self._told = 0.0
-        self._started = time.monotonic()
-        self._stage = ""
-        self.tell: Callable[[str, int, int], None] = self._plain
-
-    def __enter__(self) -> _Preparation:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bars = Progress(console=Console(stderr=True), transient=True)
-            self._bars.start()
-            self.tell = self._draw
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.tell == self._draw:
-            self._bars.stop()
-        if self._stage:
-            print(f"ready after {duration(time.monotonic() - self._started)}", file=sys.stderr)
-
-    def _draw(self, stage: str, done: int, total: int) -> None:
-        if stage != self._stage:
-            self._stage, self._task = stage, self._bars.add_task(stage, total=total)
-        self._bars.update(self._task, completed=done)
-
-    def _plain(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if stage != self._stage or done == total or now - self._told > 10:
-            print(f"{stage} {done}/{total}", file=sys.stderr, flush=True)
-            self._stage, self._told = stage, now

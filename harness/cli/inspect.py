@@ -2,50 +2,87 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.base.errors import UserError, near_match
-from harness.cli.common import DEFAULT_PROFILE, Json, ProfileName, Results, print_json
-from harness.experiment.load import load_experiment, load_profile
-from harness.results import Store, baseline_roots, load, runs_root
-from harness.results.record import Record
+from harness.cli.common import (
+    DEFAULT_PROFILE,
+    Json,
+    ProfileName,
+    Results,
+    Variants,
+    chosen_experiments,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from harness.results import Store
+    from harness.results.record import Record
 
 
 def show(
     what: Annotated[
         list[str],
         typer.Argument(
-            metavar="TRIAL | EXPERIMENT ROW [COLUMN]",
-            help="A trial's id or its first digits; or a table's cell, e.g. ablation_a 'DSA+I3D 4x4' top1.",
+            metavar="TRIAL | EXPERIMENT [ROW [COLUMN]]",
+            help="A trial's id or its first digits; a table (ablation_a); a cell (ablation_a 'DSA+I3D 4x4' top1).",
             show_default=False,
         ),
     ],
     *,
     profile: ProfileName = DEFAULT_PROFILE,
+    variant: Variants = None,
     results: Results = None,
     json: Json = False,
 ) -> None:
-    """Print what stands behind a number: a cell with its trials, or everything about one trial.
+    """Print what stands behind a number: a whole table with all its notes, a cell with its trials, or one trial.
 
     A trial: its settings, its numbers, its cost, where it ran, why it failed. A cell: every seed's value, the
     interval, and which commit and machine made each.
     """
-    if len(what) == 1:
+    from harness.experiment.load import experiment_names
+    from harness.results import baseline_roots, runs_root
+
+    if len(what) == 1 and (what[0].endswith((".yaml", ".yml")) or what[0] in experiment_names()):
+        _show_table(what[0], profile, variant, results, as_json=json)
+    elif len(what) == 1:
         _show_trial(what[0], [results or runs_root(), *baseline_roots()], as_json=json)
     elif len(what) <= 3:
-        _show_cell(what, profile, results, as_json=json)
+        _show_cell(what, profile, variant, results, as_json=json)
     else:
         raise UserError(f"show takes a trial, or EXPERIMENT ROW [COLUMN] (quote a row's name), not {what}")
 
 
-def _show_cell(what: list[str], profile: str, results: str | None, *, as_json: bool) -> None:
-    from harness.reports.show import cell_facts, print_cell
+def _show_table(
+    name: str, profile: str, variants: list[Path] | None, results: str | None, *, as_json: bool
+) -> None:
+    from harness.experiment.load import load_profile
+    from harness.reports import build_table, print_table
+    from harness.results import baseline_roots, load, runs_root
 
-    frame = load(results or runs_root(), *baseline_roots())
-    facts = cell_facts(load_experiment(what[0]), load_profile(profile), frame, *what[1:])
+    own = load_profile(profile)
+    (experiment,) = chosen_experiments([name], own, variants)
+    table = build_table(experiment, own, load(results or runs_root(), *baseline_roots()))
+    if as_json:
+        print_json(asdict(table))
+    else:
+        print_table(table, whole=True)
+
+
+def _show_cell(
+    what: list[str], profile: str, variants: list[Path] | None, results: str | None, *, as_json: bool
+) -> None:
+    from harness.experiment.load import load_profile
+    from harness.reports.show import cell_facts, print_cell
+    from harness.results import baseline_roots, load, runs_root
+
+    own = load_profile(profile)
+    (experiment,) = chosen_experiments(what[:1], own, variants)
+    facts = cell_facts(experiment, own, load(results or runs_root(), *baseline_roots()), *what[1:])
     if as_json:
         print_json(facts.as_data())
     else:
@@ -68,11 +105,13 @@ def _show_trial(prefix: str, roots: list[Path | str], *, as_json: bool) -> None:
 
 
 def find_trial(prefix: str, roots: list[Path | str]) -> tuple[Store, str]:
-    """The first store that has a trial whose id begins with `prefix`. UserError for none or several."""
+    """The first store with the trial `prefix`, or one whose id begins so. UserError for none or several."""
+    from harness.results import Store
+
     known: list[str] = []
     for store in map(Store, roots):
         ids = store.ids()
-        found = [i for i in ids if i.startswith(prefix)]
+        found = [prefix] if prefix in ids else [i for i in ids if i.startswith(prefix)]
         if len(found) == 1:
             return store, found[0]
         if found:
@@ -89,7 +128,7 @@ def _facts(record: Record, store: Store) -> dict[str, Any]:
         "metrics": record.metrics,
         "cost": record.cost,
         "provenance": record.provenance,
-        "configuration": record.trial.model_dump(mode="json", exclude={"variant": {"source"}}),
+        "configuration": record.trial.model_dump(mode="json", exclude={"variants": {"__all__": {"source"}}}),
     }
 
 
@@ -101,16 +140,27 @@ def _text(value: Any) -> str:
 
 def weights(
     file: Annotated[Path, typer.Argument(help="A published checkpoint.")],
-    source: Annotated[str, typer.Option("--source", help="Whose naming it has: see harness.models.weights.")],
-    model: Annotated[str, typer.Option("--model", help="The backbone, e.g. i3d_r50.")] = "i3d_r50",
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", help="Whose naming it has. Default: recognised by the names of its tensors."
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option("--model", help="The network, e.g. i3d_r50.")] = "i3d_r50",
     aggregation: Annotated[
         str, typer.Option("--aggregation", help="The module across snippets.")
     ] = "average",
     classes: Annotated[int, typer.Option("--classes", min=1, help="Classes of its head.")] = 400,
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of a snippet (TSM needs it).")] = 8,
 ) -> None:
     """Check that a published checkpoint fits a network: every tensor named, none missing, none left over."""
     from harness.models import create_model, load_release, read_checkpoint
+    from harness.models.weights import recognise
 
-    network = create_model(model, classes, aggregation=aggregation)
-    load_release(network, read_checkpoint(file), source)
-    print(f"{file}: fits {model} with {aggregation}")
+    state = read_checkpoint(file)
+    try:
+        found = source or recognise(state)
+    except UserError as error:
+        raise UserError(f"{file}: {error} with --source") from None
+    load_release(create_model(model, classes, aggregation=aggregation, T=frames), state, found)
+    print(f"{file}: a {found} checkpoint, fits {model} with {aggregation}")

@@ -15,6 +15,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from harness.base.errors import UserError
+from harness.base.signals import StopWish
 from harness.cli import check_variant, compare, data, inspect, plan, render, run, status
 
 app = typer.Typer(
@@ -42,26 +43,34 @@ app.add_typer(data.app, name="data")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command and exit with its code; a user's mistake is one message, without a traceback."""
+    """Run one command and exit with its code; a user's mistake is one message, without a traceback.
+
+    SIGTERM and SIGUSR1 (SLURM's warning) interrupt like Ctrl-C, whatever the command is doing; a run waits for the end
+    of a step.
+    """
     warnings.showwarning = _plain_warning
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an ascii or latin-1 terminal shows a ? for a ×
-    sys.exit(_exit_code(arguments))
-
-
-def _exit_code(arguments: list[str] | None) -> int:
+        if isinstance(stream, io.TextIOWrapper):  # one in ASCII shows `?` for a dash, in place of a traceback
+            stream.reconfigure(errors="replace")
     given = sys.argv[1:] if arguments is None else arguments
+    code = 2
     try:
-        return int(app(given or ["--help"], standalone_mode=False) or 0)
+        with StopWish(_interrupt) as stop:
+            code = int(app(given or ["--help"], standalone_mode=False) or 0)
+        if stop.asked and code == 130:  # typer makes an exit code of an interrupt
+            raise KeyboardInterrupt
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
     except TyperException as error:  # the command line itself: an unknown option, a number that is none
         print(f"error: {error.format_message()} (see `harness --help`)", file=sys.stderr)
     except (KeyboardInterrupt, Abort):
         print("interrupted; what is finished is kept, and the same command goes on", file=sys.stderr)
-        return 130
-    return 2
+        code = 130
+    sys.exit(code)
+
+
+def _interrupt(signal_name: str) -> None:
+    raise KeyboardInterrupt
 
 
 def _plain_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
+import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import pandas as pd
-from rich.console import Console
-from rich.table import Table
+import typer
 
 from harness.base.errors import UserError
 from harness.base.text import duration
 from harness.cli.common import (
     DEFAULT_PROFILE,
+    Data,
     Experiments,
     Json,
-    Plan,
     ProfileName,
     Results,
     Seeds,
-    VariantFile,
+    Variants,
     make_plan,
+    own_store,
     print_json,
 )
-from harness.experiment.spec import Experiment
-from harness.plan.estimate import Range, estimate
-from harness.plan.expand import Planned, distinct
-from harness.plan.pending import Pending, split
-from harness.results import Store, baseline_roots, load, runs_root
-from harness.results.store import Settled
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from harness.cli.common import Plan
+    from harness.plan.expand import Planned
+    from harness.plan.pending import Pending
+    from harness.results.store import Settled
 
 
 def plan(
@@ -39,21 +40,38 @@ def plan(
     *,
     profile: ProfileName = DEFAULT_PROFILE,
     seeds: Seeds = None,
-    variant: VariantFile = None,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="Print the ids of what would run, a line each, and nothing else.")
+    ] = False,
+    variant: Variants = None,
     results: Results = None,
+    data: Data = None,
     json: Json = False,
 ) -> None:
     """Say what would run and what is done, what it would take, and the smallest difference it could show."""
-    store = Store(results or runs_root())
-    planned = make_plan(experiments, profile, seeds, variant)
+    from harness.data.registry import data_root
+    from harness.plan.estimate import estimate
+    from harness.plan.pending import missing_starts, split
+
+    store, planned = own_store(results), make_plan(experiments, profile, seeds, variant)
     known = store.settled()
     whole = split(planned.trials, known)
+    starts = missing_starts(whole.todo, data or data_root())
+    if ids:
+        for one in [*starts, *whole.todo]:
+            print(one.id)
+        return
+    from harness.results import baseline_roots, load
+
+    for reason in whole.incomplete.values():
+        print(f"warning: {reason}", file=sys.stderr)
     records = load(store.root, *baseline_roots())
     facts = {
-        "experiments": [_counts(planned, name, known) for name in planned.experiments],
+        "experiments": _counts(planned, known),
         "profile": planned.profile.name,
         "seeds": len(planned.seeds),
         **_totals(planned, whole),
+        "starts": len(starts),
         "estimate": asdict(estimate(whole.todo, planned.profile, records)),
         "smallest_detectable_difference": detectable(planned.trials, records, len(planned.seeds)),
     }
@@ -63,17 +81,22 @@ def plan(
         _print(facts)
 
 
-def _counts(plan: Plan, experiment: Experiment, known: Settled) -> dict[str, Any]:
-    found = split(plan.of(experiment), known)
-    rows = len(experiment.rows) if experiment.measure == "accuracy" else 0
-    counts = {"done": len(found.done), "failed": len(found.failed), "to_run": len(found.todo)}
-    return {"name": experiment.name, "rows": rows, "trials": len(plan.of(experiment)), **counts}
+def _counts(plan: Plan, known: Settled) -> list[dict[str, Any]]:
+    from harness.plan.pending import split
+
+    lines = []
+    for name, experiment, part in zip(plan.labels(), plan.experiments, plan.parts, strict=True):
+        found = split(part, known)
+        rows = len(experiment.rows) if experiment.measure == "accuracy" else 0
+        counts = {"done": len(found.done), "failed": len(found.failed), "to_run": len(found.todo)}
+        lines.append({"name": name, "rows": rows, "trials": len(part), **counts})
+    return lines
 
 
 def _totals(plan: Plan, whole: Pending) -> dict[str, int]:
     return {
         "trials": len(plan.trials),
-        "distinct": len(distinct(plan.trials)),
+        "distinct": len(whole.done) + len(whole.failed) + len(whole.todo),
         "done": len(whole.done),
         "failed": len(whole.failed),
         "to_run": len(whole.todo),
@@ -85,6 +108,8 @@ def detectable(trials: list[Planned], records: pd.DataFrame, n_seeds: int) -> di
 
     The median over the rows that have at least two seeds done; `points` is None with a reason where none has.
     """
+    import statistics
+
     from harness.statistics.population import resample_from
     from harness.statistics.power import smallest_detectable_difference
 
@@ -108,7 +133,10 @@ def detectable(trials: list[Planned], records: pd.DataFrame, n_seeds: int) -> di
 
 def _measured_answers(trials: list[Planned], records: pd.DataFrame) -> list[np.ndarray]:
     """(seeds, videos) right or wrong, of every network of the plan with two seeds done or more."""
+    import numpy as np
+
     from harness.plan.estimate import kind_of
+    from harness.plan.expand import distinct
     from harness.results.answers import answers
 
     done = records[records["status"] == "done"]
@@ -124,6 +152,9 @@ def _measured_answers(trials: list[Planned], records: pd.DataFrame) -> list[np.n
 
 
 def _print(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("experiment")
     for name in ("rows", "trials", "done", "failed", "to run"):
@@ -135,6 +166,8 @@ def _print(facts: dict[str, Any]) -> None:
     print(f"profile {facts['profile']}, {facts['seeds']} seeds: {facts['distinct']} distinct trials", end="")
     print(f" ({shared} stand in more than one table)" if shared else "", end="")
     print(f", {facts['done']} done, {facts['failed']} failed, {facts['to_run']} to run")
+    if facts["starts"]:
+        print(f"before them {facts['starts']} starts: trials whose trunk the others begin with")
     _print_estimate(facts["estimate"])
     _print_detectable(facts["smallest_detectable_difference"])
 
@@ -144,6 +177,7 @@ def _print_estimate(found: dict[str, Any]) -> None:
         print("nothing to run")
         return
     basis = ", ".join(f"{n} {kind}" for kind, n in found["basis"].items() if n)
+    basis += ", which is not in the sum" if found["basis"]["unknown"] and found["wall_seconds"] else ""
     if found["wall_seconds"] is None:
         print(f"time: cannot be said here ({basis})")
     else:
@@ -159,8 +193,8 @@ def _print_estimate(found: dict[str, Any]) -> None:
 
 
 def _range(seconds: dict[str, float]) -> str:
-    whole = Range(**seconds)
-    return f"about {duration(whole.middle)} ({duration(whole.low)} to {duration(whole.high)})"
+    low, middle, high = (duration(seconds[end]) for end in ("low", "middle", "high"))
+    return f"about {middle} ({low} to {high})"
 
 
 def _print_detectable(found: dict[str, Any]) -> None:

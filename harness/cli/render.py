@@ -14,11 +14,9 @@ from harness.cli.common import (
     Results,
     Seeds,
     SomeExperiments,
-    VariantFile,
-    all_experiments,
+    Variants,
+    chosen_experiments,
 )
-from harness.experiment.load import load_experiment, load_profile
-from harness.results import baseline_roots, load, runs_root
 
 
 def tables(
@@ -26,7 +24,7 @@ def tables(
     *,
     profile: ProfileName = DEFAULT_PROFILE,
     seeds: Seeds = None,
-    variant: VariantFile = None,
+    variant: Variants = None,
     figures: Annotated[bool, typer.Option("--figures", help="Draw the figures, too.")] = False,
     results: Results = None,
     reports: Reports = None,
@@ -36,47 +34,60 @@ def tables(
     Your own records come first, the shipped baselines where you have none. Files in the reports folder:
     tables/<experiment>.md, .tex, .html and .csv.
     """
-    from harness.reports import print_table, reports_root, write_figures, write_tables
+    from harness.experiment.load import load_profile
 
-    chosen = [load_experiment(name) for name in experiments or all_experiments()]
-    frame, out, own = (
-        load(results or runs_root(), *baseline_roots()),
-        reports or reports_root(),
-        load_profile(profile),
-    )
+    own = load_profile(profile)
+    chosen = chosen_experiments(experiments, own, variant, one_a_name=True)
+
+    from harness.reports import print_table, reports_root, write_tables
+    from harness.results import baseline_roots, load, runs_root
+
+    frame, out = load(results or runs_root(), *baseline_roots()), reports or reports_root()
     numbers = None if seeds is None else list(range(seeds))
-    for table in write_tables(chosen, own, frame, out, seeds=numbers, variant=variant):
+    for table in write_tables(chosen, own, frame, out, seeds=numbers):
         print_table(table)
         print()
     if figures:
+        from harness.reports.figures import write_figures
+
         write_figures(chosen, own, frame, out)
     print(f"written to {out / 'tables'}")
 
 
-def cost(experiments: SomeExperiments = None, *, profile: ProfileName = DEFAULT_PROFILE) -> None:
+def cost(
+    experiments: SomeExperiments = None, *, profile: ProfileName = DEFAULT_PROFILE, variant: Variants = None
+) -> None:
     """Count params and multiply-adds of every row at the paper's input, beside the paper's numbers."""
+    from harness.experiment.load import load_profile
     from harness.experiment.paper import load_paper
+
+    own = load_profile(profile)
+    chosen = chosen_experiments(experiments, own, variant)
+
     from harness.reports import cost_table, print_table
 
-    chosen = [load_experiment(name) for name in experiments or all_experiments()]
-    print_table(cost_table(chosen, load_profile(profile), load_paper()))
+    print_table(cost_table(chosen, own, load_paper()))
 
 
 def report(
     experiments: SomeExperiments = None,
     *,
     profile: ProfileName = DEFAULT_PROFILE,
+    variant: Variants = None,
     results: Results = None,
     reports: Reports = None,
     data: Data = None,
 ) -> None:
     """Write reports/index.html: every table, the figures, any two rows compared; one file that opens from disk."""
+    from harness.experiment.load import load_profile
+
+    own = load_profile(profile)
+    chosen = chosen_experiments(experiments, own, variant, one_a_name=True)
+
     from harness.reports import reports_root
     from harness.reports.page import build_page
+    from harness.results import baseline_roots, load, runs_root
 
-    chosen = [load_experiment(name) for name in experiments or all_experiments()]
     frame = load(results or runs_root(), *baseline_roots())
-    page = build_page(
-        chosen, [load_profile(profile)], frame, (reports or reports_root()) / "index.html", data=data
-    )
+    page = build_page(chosen, [own], frame, (reports or reports_root()) / "index.html", data=data)
     print(f"written: {page}")

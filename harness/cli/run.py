@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,16 +18,17 @@ from harness.cli.common import (
     ProfileName,
     Results,
     Seeds,
-    VariantFile,
+    Variants,
     make_plan,
+    own_store,
     print_json,
 )
-from harness.cli.data import prepare_with_progress
-from harness.orchestrate import Outcome, execute
-from harness.orchestrate.progress import make_progress
-from harness.plan.expand import distinct
-from harness.plan.pending import Pending, pending
-from harness.results import Store, runs_root
+
+if TYPE_CHECKING:
+    from harness.experiment.spec import Profile
+    from harness.orchestrate import Outcome
+    from harness.plan.pending import Pending
+    from harness.results import Store
 
 
 def run(
@@ -38,7 +40,15 @@ def run(
     inline: Annotated[
         bool, typer.Option("--inline", help="One trial after the other in this process, without Ray.")
     ] = False,
-    variant: VariantFile = None,
+    trial: Annotated[
+        str | None,
+        typer.Option(
+            "--trial",
+            help="Run this one in this process (an id of `harness plan --ids`): for a job array.",
+            show_default=False,
+        ),
+    ] = None,
+    variant: Variants = None,
     results: Results = None,
     data: Data = None,
     json: Json = False,
@@ -48,52 +58,100 @@ def run(
     A trial is a row, a seed and a profile; one that is done is never run again, and one that stands in two
     tables runs once. Stop with Ctrl-C whenever you like: finished trials are kept; the same command goes on.
     """
-    plan = make_plan(experiments, profile, seeds, variant)
-    store = Store(results or runs_root())
+    from harness.orchestrate.execute import Outcome
+    from harness.plan.pending import pending
+
+    plan, store = make_plan(experiments, profile, seeds, variant), own_store(results)
+    if trial is not None:
+        raise typer.Exit(_run_one(plan, trial, store, data, as_json=json))
     split = pending(plan.trials, store, retry_failed=retry_failed)
-    for reason in split.unreadable.values():
+    for reason in (*split.unreadable.values(), *split.incomplete.values()):
         print(f"warning: {reason}", file=sys.stderr)
     _say_plan(plan, split)
-    outcome = run_missing(plan, split, store, data, inline) if split.todo else Outcome([], {}, [], False, 0.0)
+    outcome = Outcome()
+    if split.todo:
+        outcome = run_missing(split, plan.profile, plan.labels(), store, data, inline)
     if json:
         print_json(_summary(split, outcome))
     else:
         _say_outcome(split, outcome)
-    raise typer.Exit(_code(split, outcome))
+    raise typer.Exit(exit_code(split, outcome))
 
 
-def run_missing(plan: Plan, split: Pending, store: Store, data: Path | None, inline: bool) -> Outcome:
-    """Prepare the dataset and run `split.todo` into the store; the estimate is noted beside what it took."""
-    from harness.data import data_root
+def run_missing(
+    split: Pending, profile: Profile, names: Sequence[str], store: Store, data: Path | None, inline: bool
+) -> Outcome:
+    """Prepare the datasets and run `split.todo` into the store; the estimate is noted beside what it took."""
+    from harness.data.registry import data_root
+    from harness.orchestrate.execute import execute
+    from harness.orchestrate.screen import Preparing, make_progress
     from harness.plan.estimate import estimate
     from harness.plan.history import note_run
+    from harness.plan.pending import missing_starts
+    from harness.plan.prepare import datasets_of, prepare_datasets
     from harness.results import baseline_roots, load
     from harness.results.lock import check_writable
 
     check_writable(store)
     root = data or data_root()
-    prepare_with_progress(plan.profile, root, [p.trial for p in split.todo])
-    note = note_run(
-        store,
-        [e.name for e in plan.experiments],
-        plan.profile.name,
-        estimate(split.todo, plan.profile, load(store.root, *baseline_roots())),
-    )
-    settled = len(split.done) + len(split.failed)
+    with Preparing() as progress:
+        needed = [*missing_starts(split.todo, root), *split.todo]
+        prepare_datasets(datasets_of(needed), root, progress.tell)
+        expected = estimate(split.todo, profile, load(store.root, *baseline_roots()), progress.tell)
+    note = note_run(store, names, profile.name, expected)
     outcome = execute(
         split.todo,
         store,
-        plan.profile,
+        profile,
         data_root=root,
         progress=make_progress(),
-        settled=settled,
+        settled=len(split.done) + len(split.failed),
         inline=inline,
     )
     note.finish(outcome)
     return outcome
 
 
-def _code(split: Pending, outcome: Outcome) -> int:
+def _run_one(plan: Plan, asked: str, store: Store, data: Path | None, *, as_json: bool) -> int:
+    """Run one trial of the plan, or one of its starts; its exit code."""
+    from dataclasses import asdict
+
+    from harness.base.errors import UserError, near_match
+    from harness.data.registry import data_root
+    from harness.orchestrate.screen import PlainProgress, Preparing
+    from harness.orchestrate.single import run_single
+    from harness.plan.expand import with_starts
+    from harness.plan.prepare import datasets_of, prepare_datasets
+
+    known = {p.id: p for p in with_starts(plan.trials)}
+    if asked not in known:
+        raise UserError(
+            f"--trial {asked!r}: no trial of this plan{near_match(asked, known)}; `harness plan --ids` lists them"
+        )
+    steps, root = with_starts([known[asked]]), data or data_root()
+    if asked in {p.id for p in plan.trials}:
+        *starts, planned = steps
+    else:
+        starts, planned = steps, None
+    with Preparing() as progress:
+        prepare_datasets(datasets_of(steps), root, progress.tell)
+    answer = run_single(
+        starts,
+        planned,
+        store,
+        data_root=root,
+        progress=PlainProgress(),
+        loaders=plan.profile.resources.loaders,
+    )
+    if as_json:
+        print_json(asdict(answer))
+    else:
+        print(f"{answer.id} {answer.status}{'' if answer.reason is None else f': {answer.reason}'}")
+    return 0 if answer.status == "done" else 1
+
+
+def exit_code(split: Pending, outcome: Outcome) -> int:
+    """130 interrupted, 1 some trials failed or could not start, 0 done."""
     if outcome.interrupted:
         return 130
     return 1 if outcome.failed or split.failed or outcome.not_run else 0
@@ -112,10 +170,11 @@ def _summary(split: Pending, outcome: Outcome) -> dict[str, object]:
 
 
 def _say_plan(plan: Plan, split: Pending) -> None:
-    total = len(distinct(plan.trials))
-    shared = len(plan.trials) - total
+    total = len(split.done) + len(split.failed) + len(split.todo)
+    planned = len(plan.trials)
+    shared = planned - total
     text = f"{total} trials"
-    text += f" ({len(plan.trials)} over the tables, {shared} of them shared)" if shared else ""
+    text += f" ({planned} over the tables, {shared} of them shared)" if shared else ""
     text += f": {len(split.done)} done, {len(split.failed)} failed before, {len(split.todo)} to run"
     print(text, file=sys.stderr)
 

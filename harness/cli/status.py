@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from harness.base.text import duration
 from harness.cli.common import (
@@ -16,14 +13,15 @@ from harness.cli.common import (
     Results,
     Seeds,
     SomeExperiments,
-    all_experiments,
+    Variants,
     make_plan,
+    own_store,
     print_json,
 )
-from harness.plan.expand import Planned
-from harness.plan.history import error_percent, past_runs
-from harness.results import Store, runs_root
-from harness.results.store import Settled
+
+if TYPE_CHECKING:
+    from harness.plan.expand import Planned
+    from harness.results.store import Settled, Store
 
 LAST_RUNS = 5
 
@@ -33,13 +31,12 @@ def status(
     *,
     profile: ProfileName = DEFAULT_PROFILE,
     seeds: Seeds = None,
+    variant: Variants = None,
     results: Results = None,
     json: Json = False,
 ) -> None:
-    """Say how far every row is, why trials failed, and how the estimates of time held up."""
-    store = Store(results or runs_root())
-    plan = make_plan(experiments or all_experiments(), profile, seeds)
-    facts = _facts(plan, store)
+    """Say how far every row is, why trials failed, what is damaged, and how the estimates of time held up."""
+    facts = _facts(make_plan(experiments, profile, seeds, variant), own_store(results))
     if json:
         print_json(facts)
         return
@@ -49,16 +46,15 @@ def status(
 
 
 def _facts(plan: Plan, store: Store) -> dict[str, Any]:
+    from harness.plan.history import error_percent, past_runs
+
     known = store.settled()
     rows = [
-        {
-            "experiment": e.name,
-            "row": row.name,
-            **_counts([p for p in plan.of(e) if p.row == row.name], known),
-        }
-        for e in plan.experiments
+        {"experiment": label, "row": row.name, **_counts([p for p in part if p.row == row.name], known)}
+        for label, e, part in zip(plan.labels(), plan.experiments, plan.parts, strict=True)
         if e.measure == "accuracy"
         for row in e.rows
+        if not row.average_of
     ]
     planned = {p.id for p in plan.trials}
     runs = [{**run, "error_percent": error_percent(run)} for run in past_runs(store)]
@@ -81,6 +77,9 @@ def _counts(planned: list[Planned], known: Settled) -> dict[str, int]:
 
 
 def _print_rows(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("experiment", "row"):
         table.add_column(name)

@@ -104,7 +104,7 @@ class TrainBatches:
     each rank gets its part of every batch: together they hold what one process would.
     """
 
-    def __init__(  # noqa: PLR0917 - T and U come in the order of every table
+    def __init__(
         self,
         split: Split,
         T: int,
@@ -168,7 +168,7 @@ class TestBatches:
 
     __test__ = False  # its name makes pytest take it for a test case
 
-    def __init__(  # noqa: PLR0917 - as in TrainBatches
+    def __init__(
         self,
         split: Split,
         T: int,

@@ -14,7 +14,7 @@ from harness.experiment.sampling import FrameRule
 Places = NDArray[np.int64]
 
 
-def train_places(  # noqa: PLR0917 - T and U come in the order of every table
+def train_places(
     frames: int, T: int, U: int, rule: FrameRule, rng: np.random.Generator, fps: float = 0.0
 ) -> Places:
     """Frame indices (U, T) of a training sample from a video of `frames` frames at `fps` (needed by `rule.fps`).
@@ -32,7 +32,7 @@ def train_places(  # noqa: PLR0917 - T and U come in the order of every table
     return _native(_from_starts(starts_U, length, T, rule), frames, fps, rule)
 
 
-def test_places(  # noqa: PLR0917 - as above
+def test_places(
     frames: int, T: int, U: int, rule: FrameRule, fps: float = 0.0, model_U: int | None = None
 ) -> Places:
     """Frame indices (U, T) of a test sample.

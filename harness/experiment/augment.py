@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+from harness.experiment.base import Frozen
 
 
 def _range_of_one(value: Any) -> Any:
@@ -19,13 +17,13 @@ def _range_of_one(value: Any) -> Any:
 ShortSides = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_range_of_one)]
 
 
-class Window(_Frozen):
+class Window(Frozen):
     """A square of the crop's size anywhere in the frame (PySlowFast after its jitter; the embedded dataset)."""
 
     kind: Literal["window"] = "window"
 
 
-class RandomResized(_Frozen):
+class RandomResized(Frozen):
     """A rectangle of random area and aspect, resized to the crop (DSANet, MVFNet, torchvision)."""
 
     kind: Literal["random_resized"]
@@ -43,7 +41,7 @@ class RandomResized(_Frozen):
         return self
 
 
-class MultiScale(_Frozen):
+class MultiScale(Frozen):
     """One of a few sizes at one of a few places, resized to the crop (TSN, TSM, V4D).
 
     Width and height are each one of `scales` times the shorter side and may differ by one place in that list.
@@ -57,7 +55,7 @@ class MultiScale(_Frozen):
     """Corners and centre, or also the points between them."""
 
 
-class Augment(_Frozen):
+class Augment(Frozen):
     """All snippets of a video share one window and one side."""
 
     short_side: ShortSides | None = None

@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -22,6 +21,7 @@ from pydantic import (
 )
 
 from harness.base.errors import UserError, near_match
+from harness.experiment.base import Frozen
 from harness.experiment.datasets_published import (
     ActivityNet13,
     ClassFolders,
@@ -47,11 +47,7 @@ Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 IntRange = Annotated[tuple[int, int], AfterValidator(_ordered)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class VideosPerClass(_Frozen):
+class VideosPerClass(Frozen):
     """How many videos each class has in each split."""
 
     train: int = Field(default=36, ge=1)
@@ -62,9 +58,10 @@ class VideosPerClass(_Frozen):
     """Videos a class that tables report."""
 
 
-class ScriptedDigits(_Frozen):
+class ScriptedDigits(Frozen):
     """Every knob of the generator; part of a trial's identity (as JSON), so no knob may be without effect."""
 
+    title: ClassVar[str] = "Scripted Digits"
     name: Literal["scripted_digits"] = "scripted_digits"
     """Which generator."""
     version: int = GENERATOR_VERSION
@@ -193,6 +190,11 @@ _KINDS: dict[str, type[BaseModel]] = {
     kind.model_fields["name"].default: kind for kind in get_args(get_args(DatasetSpec)[0])
 }
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(DatasetSpec)
+
+
+def dataset_title(name: str) -> str:
+    """A dataset's name in words; the name itself of one that is not known."""
+    return str(getattr(_KINDS.get(name), "title", name))
 
 
 def parse_dataset(data: Mapping[str, Any]) -> Any:

@@ -9,8 +9,9 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from harness.base.errors import UserError, near_match
-from harness.experiment.load import EXPERIMENTS, validate
-from harness.experiment.spec import Frozen
+from harness.experiment.base import Frozen
+from harness.experiment.explain import validate
+from harness.experiment.load import EXPERIMENTS
 from harness.experiment.yaml_file import read_yaml
 
 Dataset = Literal["mini_kinetics_200", "kinetics_400", "activitynet_1_3", "something_v1", "none"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
+
+from harness.experiment.base import Frozen
 
 
-class FrameRule(BaseModel):
+class FrameRule(Frozen):
     """How the U snippets of T frames lie in a video.
 
     mode snippets: the video in U equal parts, one snippet of T frames `interval` apart in each (DSA, V4D, TSN).
@@ -15,8 +17,6 @@ class FrameRule(BaseModel):
     one (TSM's and TANet's "dense", Non-local, SlowFast). uniform: no interval: the video in U·T equal segments, one
     frame of each (TSN, TRN, ECO, TSM on Something-Something).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mode: Literal["snippets", "dense", "uniform"] = "snippets"
     interval: PositiveInt | None = None

@@ -1,36 +1,27 @@
-"""What an experiment, a row, a profile and a trial are: typed, frozen, unknown keys refused.
+"""Typed declarations: what a row, an experiment, a profile and a trial are.
 
-An experiment (one table of the paper, or a user's own) lists rows; a profile says on which dataset, at which
-scale and by which recipe they run. A row × a seed × a profile is a `Trial`. Names are the field's: T frames a
-snippet, U snippets a video, `interval` frames apart (docs/method.md, "Vocabulary").
+A row is what the paper's table varies; a profile is the dataset, the scale and the recipe that all rows of a run share;
+a trial is a row with one seed under a profile, every default resolved. The trial alone decides the numbers, so its
+hash is its name (`harness.experiment.identity`).
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    PrivateAttr,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-Stage = Literal["res2", "res3", "res4", "res5"]
-Position = Literal["I", "II", "III", "IV", "after"]
+from harness.experiment.base import Declared, Frozen
+from harness.experiment.datasets import DatasetSpec
+from harness.experiment.recipe import Recipe, RecipeChange
+from harness.experiment.sampling import FrameRule
+
 Grouping = Literal["each", "interleaved", "all", "combinations"]
-STAGES: tuple[Stage, ...] = ("res2", "res3", "res4", "res5")
-
-
-class Frozen(BaseModel):
-    """Base of all declared things: immutable, and a key that nobody reads is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+Crops = Literal[1, 3, 10]
+Scalar = int | float | str | bool | None
+Option = Scalar | tuple[Scalar, ...]
+Options = dict[str, Option]
 
 
 def _fraction(value: Any) -> Any:
@@ -46,20 +37,18 @@ def _fraction(value: Any) -> Any:
 Share = Annotated[float, BeforeValidator(_fraction), Field(gt=0, le=1)]
 
 
-class Aggregation(Frozen):
-    """The module across snippets, and where it stands in the network.
+class _Module(Frozen):
+    """A module and where it stands.
 
     `options` are the module's own (`alpha` of DSA, `reduction` of SE, whatever a variant takes); in YAML they
     are written beside the other keys and are checked by the module's signature. `None` means the module's default.
     """
 
-    name: str = "average"
-    position: Position | None = None
-    beta: Share | None = None
-    stages: tuple[Stage, ...] | None = None
-    blocks: Literal["every_second", "all"] | tuple[PositiveInt, ...] = "every_second"
-    U: PositiveInt | None = None
-    options: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    name: str
+    position: str | None = None
+    stages: tuple[str, ...] | None = None
+    blocks: Literal["every_second", "all"] | tuple[PositiveInt, ...] | None = None
+    options: Options = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -72,35 +61,78 @@ class Aggregation(Frozen):
         return {**own, "options": {**options, **extra}} if isinstance(options, dict) else own
 
 
+class Aggregation(_Module):
+    """The module across snippets: `average` is the mean of snippet logits alone."""
+
+    name: str = "average"
+    beta: Share | None = None
+    U: PositiveInt | None = None
+
+
+class Inside(_Module):
+    """A module inside the snippet (TSM's shift, a non-local block, ...)."""
+
+
 class TrainSampling(Frozen):
-    """Snippets of a training video: U of T frames each."""
+    """Snippets of a training video: U of T frames each, crops of `crop_px` squared.
+
+    mode, interval, fps, short  which frames a snippet shows (`harness.experiment.sampling.FrameRule`)
+    None in a row means: the profile's, else the paper's (interval 16) or the model's own (crop).
+    """
 
     T: PositiveInt
     U: PositiveInt
+    mode: Literal["snippets", "dense", "uniform"] = "snippets"
+    interval: PositiveInt | None = None
+    crop_px: PositiveInt | None = None
+    fps: PositiveFloat | None = None
+    short: Literal["repeat", "loop"] = "repeat"
+
+    @property
+    def rule(self) -> FrameRule:
+        """Raises pydantic's ValidationError where the settings do not go together."""
+        return FrameRule(mode=self.mode, interval=self.interval, fps=self.fps, short=self.short)
 
 
 class TestProtocol(Frozen):
-    """Views of a test video: U snippets in groups (`grouping`) × spatial crops (docs/method.md, "Testing")."""
+    """Views of a test video: U snippets in groups (`grouping`) × crops of `crop_px` squared (docs/method.md).
+
+    short_side  frames are resized to it before the crop; None: as they are
+    """
 
     __test__ = False  # not a pytest class
 
     U: PositiveInt
-    crops: Literal[1, 3] = 3
+    crops: Crops = 3
     grouping: Grouping
+    crop_px: PositiveInt | None = None
+    short_side: PositiveInt | None = None
 
 
 class Row(Frozen):
     """One line of a table: what it changes against the experiment's `defaults`.
 
-    `paper` names the paper's row whose numbers stand beside it (default: the row's own name).
+    paper       the paper's row whose numbers stand beside it (default: the row's own name)
+    recipe      a recipe's file, or what the row changes of it
+    average_of  names of other rows of the table, whose scores this row averages (DSA 4+8); it has no trials of its own
+    short       a name for the command line (`compare --baseline dsa`)
+    family      rows of one family share a look in figures (default: the model's name up to its depth)
+    firm        dotted keys of this row that a profile does not override (a grid's keys are firm by themselves)
     """
 
     name: str = Field(min_length=1)
-    backbone: str
+    model: str
+    options: Options = Field(default_factory=dict)
+    inside: tuple[Inside, ...] = ()
+    aggregation: Aggregation = Aggregation()
     train: TrainSampling
     test: TestProtocol
-    aggregation: Aggregation = Aggregation()
+    recipe: RecipeChange = RecipeChange()
     paper: str | None = None
+    average_of: tuple[str, ...] = ()
+    short: str | None = None
+    family: str | None = None
+    firm: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _snippets_agree(self) -> Row:
@@ -125,23 +157,14 @@ class Row(Frozen):
         return self.paper or self.name
 
 
-class Declared(Frozen):
-    """Something that has a file of its own, named after it."""
-
-    name: str = Field(pattern=r"^[a-z0-9_]+$")
-    _file: Path | None = PrivateAttr(default=None)  # for messages; no part of what is declared
-
-    @property
-    def file(self) -> Path | None:
-        return self._file
-
-    def declared_in(self, file: Path) -> Self:
-        self._file = file
-        return self
-
-
 class Experiment(Declared):
-    """A table: its rows, and which table of the paper it reproduces (`None`: a user's own)."""
+    """A table: its rows, and which table of the paper it reproduces (`None`: a user's own).
+
+    variants  files (beside this one, or paths) of models and modules that rows name
+    differ    what its rows may differ in by declaration (a benchmark: recipe, views, crop, sampling)
+    """
+
+    also_read: ClassVar[tuple[str, ...]] = ("defaults", "grid", "exclude")  # they are merged into the rows
 
     title: str
     rows: tuple[Row, ...] = Field(min_length=1)
@@ -150,6 +173,8 @@ class Experiment(Declared):
     columns: tuple[str, ...] = ("top1", "top5")
     baseline: str | None = None
     notes: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    differ: tuple[Literal["recipe", "views", "crop", "sampling", "input", "start"], ...] = ()
 
     @model_validator(mode="after")
     def _row_names(self) -> Experiment:
@@ -159,85 +184,117 @@ class Experiment(Declared):
             raise ValueError(f"rows: the name {sorted(twice)[0]!r} stands twice")
         if self.baseline is not None and self.baseline not in names:
             raise ValueError(f"baseline: no row is called {self.baseline!r}; rows are {', '.join(names)}")
+        for row in self.rows:
+            own = [n for n in row.average_of if n not in names or n == row.name]
+            if own:
+                raise ValueError(
+                    f"rows: {row.name!r} averages {own[0]!r}, which is no other row of this table"
+                )
         return self
 
 
 class Scale(Frozen):
-    """Size of the network and of its input; the paper's values are the defaults."""
+    """Size of the networks and of their input, for all rows alike; None: as each row says.
 
-    width: PositiveInt = 64
-    stem_kernel: Literal[3, 5, 7] = 7
-    inflate: tuple[Stage, ...] = ("res4", "res5")
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    crop_px: PositiveInt = 224
-    interval: PositiveInt = 16
+    Every other key is an option of models (`width`, `dropout`, `stem_kernel`, ...): each model that has it takes it.
+    """
+
+    crop_px: PositiveInt | None = None
+    test_crop_px: PositiveInt | None = None
+    test_short_side: PositiveInt | None = None
+    interval: PositiveInt | None = None
+    options: Options = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "options" in data:
+            return data
+        own = {k: v for k, v in data.items() if k in cls.model_fields}
+        return {**own, "options": {k: v for k, v in data.items() if k not in cls.model_fields}}
 
 
-class Recipe(Frozen):
-    """How a network is trained. Epochs and warm-up are counted in epochs; `lr` is the peak."""
+class Input(Frozen):
+    """What the network is fed: (frame − mean) / std on 0–255 values, in this order of channels."""
 
-    optimizer: Literal["adamw", "sgd"]
-    lr: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    schedule: Literal["one_cycle", "steps"]
-    warmup_epochs: float = Field(ge=0)
-    milestones: tuple[PositiveInt, ...] = ()
-    epochs: PositiveInt
-    batch_videos: PositiveInt
-    clip_norm: float = Field(gt=0)
-    horizontal_flip: bool
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-
-    @model_validator(mode="after")
-    def _schedule_fits(self) -> Recipe:
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs {self.warmup_epochs} must be below epochs {self.epochs}")
-        if self.schedule == "steps" and not self.milestones:
-            raise ValueError("schedule 'steps' needs milestones, a list of epochs")
-        if any(m >= self.epochs for m in self.milestones):
-            raise ValueError(f"milestones {list(self.milestones)} must lie below epochs {self.epochs}")
-        return self
-
-    @model_validator(mode="after")
-    def _nothing_unused(self) -> Recipe:
-        """A setting without effect would give equal trials different ids."""
-        if self.schedule != "steps" and self.milestones:
-            raise ValueError(f"milestones are for schedule 'steps', and this one is {self.schedule!r}")
-        default = type(self).model_fields["momentum"].default
-        if self.optimizer != "sgd" and self.momentum != default:
-            raise ValueError(f"momentum is for optimizer 'sgd', and this one is {self.optimizer!r}")
-        return self
+    order: Literal["rgb", "bgr"] = "rgb"
 
 
-class Pretraining(Frozen):
+class Scratch(Frozen):
+    """Fresh weights."""
+
+    kind: Literal["scratch"] = "scratch"
+
+
+class Trunk(Frozen):
     """What stands for ImageNet at the embedded scale: the backbone is first trained on single snippets.
 
     Each row then starts from the same trunk, as the paper's rows all start from one inflated ImageNet ResNet; the
     modules across snippets and the head start from scratch. T frames of one snippet a video, `dataset` its videos.
+    The trunk is a trial of its own (`harness.experiment.start.start_trial`), which the plan puts first.
     """
 
-    dataset: dict[str, Any]
+    kind: Literal["trunk"] = "trunk"
+    dataset: DatasetSpec
     T: PositiveInt
     recipe: Recipe
     seed: int = Field(default=0, ge=0)
 
 
+class File(Frozen):
+    """A checkpoint, known by the hash of its bytes; `path` says where it lies and is no part of the identity.
+
+    source  whose names it has (`harness weights` lists them); None: recognised by them
+    """
+
+    kind: Literal["file"] = "file"
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    source: str | None = None
+    path: str
+
+
+Start = Annotated[Scratch | Trunk | File, Field(discriminator="kind")]
+
+
 class Numerics(Frozen):
-    """What decides the last bits: device, threads, precision; `version` is raised when code changes numbers."""
+    """What decides the last bits: device, threads, precision; `version` is raised when code changes numbers.
+
+    deterministic  kernels whose sums do not depend on the moment (CUDA: slower)
+    channels_last  layout of the convolutions' weights
+    compile        the step runs through torch.compile
+    accumulate     a batch is run in so many parts (batch norms see a part at a time)
+    gpus           processes that share a trial's batches (DDP); sync_norms: their batch norms see all parts
+    """
 
     device: Literal["cpu", "cuda"] = "cpu"
     threads: PositiveInt = 1
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     version: PositiveInt = 1
+    deterministic: bool = True
+    channels_last: bool = True
+    compile: bool = False
+    accumulate: PositiveInt = 1
+    gpus: PositiveInt = 1
+    sync_norms: bool = False
+
+    @model_validator(mode="after")
+    def _scaler_needs_cuda(self) -> Numerics:
+        if self.precision == "float16" and self.device == "cpu":
+            raise ValueError("precision 'float16' needs device 'cuda'; on a CPU use float32 or bfloat16")
+        return self
 
 
 class Resources(Frozen):
-    """What Ray reserves for one trial, and how often a lost process is started again from its checkpoint."""
+    """What is reserved for one trial, and how often a lost process is started again from its checkpoint.
+
+    loaders  processes that decode and augment; 0: the trial's own
+    """
 
     cpus: float = Field(default=1, gt=0)
     gpus: float = Field(default=0, ge=0)
+    loaders: int = Field(default=0, ge=0)
     max_retries: int = Field(default=2, ge=0)
 
     @model_validator(mode="after")
@@ -252,20 +309,24 @@ class TestOverride(Frozen):
 
     __test__ = False
 
-    crops: Literal[1, 3]
+    crops: Crops
     clips: PositiveInt
     snippets: PositiveInt
     grouping: Grouping
 
 
 class Profile(Declared):
-    """Dataset, scale and recipe under which experiments run."""
+    """Dataset, scale, start and recipe under which experiments run; what it sets holds for all rows alike.
+
+    recipe, input  None: each row's own recipe, each model's own input
+    """
 
     description: str
-    dataset: dict[str, Any]
+    dataset: DatasetSpec
     scale: Scale = Scale()
-    pretraining: Pretraining | None = None
-    recipe: Recipe
+    input: Input | None = None
+    start: Start = Scratch()
+    recipe: Recipe | None = None
     numerics: Numerics = Numerics()
     resources: Resources = Resources()
     test: TestOverride | None = None
@@ -273,41 +334,47 @@ class Profile(Declared):
     deviations: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _device_and_gpus(self) -> Profile:
-        if (self.numerics.device == "cuda") != (self.resources.gpus > 0):
+    def _reserves_what_it_uses(self) -> Profile:
+        numerics, reserved = self.numerics, self.resources
+        if (numerics.device == "cuda") != (reserved.gpus > 0):
             raise ValueError(
-                f"numerics.device is {self.numerics.device!r} but resources.gpus is {self.resources.gpus:g}: "
+                f"numerics.device is {numerics.device!r} but resources.gpus is {reserved.gpus:g}: "
                 "a cuda profile reserves a (share of a) GPU, a cpu profile none"
             )
-        if self.resources.gpus > 1:
+        if reserved.gpus > 1 and reserved.gpus != numerics.gpus:
             raise ValueError(
-                f"resources.gpus is {self.resources.gpus:g}: a trial uses one GPU so far, the others would stand idle"
+                f"resources.gpus is {reserved.gpus:g} but numerics.gpus is {numerics.gpus}: a trial uses as many "
+                "GPUs as it reserves; how many changes its numbers, so numerics says it as well"
             )
-        if self.numerics.threads > max(1, self.resources.cpus):
+        if numerics.threads > max(1, reserved.cpus):
             raise ValueError(
-                f"numerics.threads is {self.numerics.threads} but resources.cpus is {self.resources.cpus:g}: "
+                f"numerics.threads is {numerics.threads} but resources.cpus is {reserved.cpus:g}: "
                 "reserve a CPU for each thread"
             )
         return self
 
 
+class Placed(Frozen):
+    """A module in a trial's network: stage -> block numbers (from 1), every default spelled out."""
+
+    name: str
+    position: str
+    beta: float = 1.0
+    placement: dict[str, tuple[int, ...]]
+    options: Options
+
+
 class Network(Frozen):
     """The network of a trial, every default resolved, so that equal networks are equal data."""
 
-    backbone: str
-    aggregation: str
-    position: Position | None
-    beta: float
-    placement: dict[str, tuple[int, ...]]
-    options: dict[str, int | float | str | bool]
-    width: int
-    stem_kernel: int
-    inflate: tuple[Stage, ...]
-    dropout: float
+    model: str
+    options: Options
+    inside: tuple[Placed, ...] = ()
+    aggregation: Placed | None = None
 
 
 class Variant(Frozen):
-    """A module from a file outside the package: its text is part of the trial."""
+    """A module or model from a file outside the package: its text is part of the trial."""
 
     file: str
     source: str
@@ -317,13 +384,32 @@ class Trial(Frozen):
     """All that can change a trial's numbers, and nothing else: its hash (`harness.experiment.trial_id`) is its name."""
 
     network: Network
-    dataset: dict[str, Any]
+    dataset: DatasetSpec
     train: TrainSampling
     test: TestProtocol
-    crop_px: int
-    interval: int
-    pretraining: Pretraining | None = None
+    input: Input
+    start: Start = Scratch()
     recipe: Recipe
     numerics: Numerics
     seed: int = Field(ge=0)
-    variant: Variant | None = None
+    variants: tuple[Variant, ...] = ()
+
+    @model_validator(mode="after")
+    def _resolved(self) -> Trial:
+        if None in (self.train.interval, self.train.crop_px, self.test.crop_px):
+            raise ValueError(
+                "a trial's interval and crops are numbers; only a row may leave them to the profile"
+            )
+        return self
+
+    @property
+    def interval(self) -> int:
+        return self.train.interval or 1
+
+    @property
+    def train_crop(self) -> int:
+        return self.train.crop_px or 1
+
+    @property
+    def test_crop(self) -> int:
+        return self.test.crop_px or 1

@@ -13,31 +13,27 @@ import statistics
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
+from torch.utils.flop_counter import FlopCounterMode
 
-from harness.models.dsa import TAPS
+from harness.models.network import VideoModel
+from harness.models.operators import operator_macs
 
 with warnings.catch_warnings():  # fvcore scripts a loss function on import, which torch 2.13 calls deprecated
     warnings.simplefilter("ignore", DeprecationWarning)
     from fvcore.nn import FlopCountAnalysis
     from fvcore.nn.jit_handles import conv_flop_count, get_shape
 
-CONVENTION = (
-    'multiply-adds (the paper\'s "FLOPs") of one view, as fvcore 0.1.5 counts in eval mode: convolutions,'
-    " linear layers, matrix products and the aggregation along snippets at one a multiply-add, BatchNorm at"
-    " two an element, LayerNorm and GroupNorm at five; mean and max pooling, activations, softmax and"
-    " element-wise arithmetic at nothing"
-)
+Module = TypeVar("Module", bound=nn.Module)
 TOLERANCE = 0.01  # of the two counters on convolutions and matrix products
-_PRODUCTS = frozenset({"conv", "linear", "addmm", "matmul", "bmm", "baddbmm", "einsum", "aggregate_snippets"})
+_PRODUCTS = frozenset({"conv", "linear", "addmm", "matmul", "bmm", "baddbmm", "einsum"})
 
 
 class CostError(Exception):
@@ -46,7 +42,7 @@ class CostError(Exception):
 
 @dataclass(frozen=True)
 class Cost:
-    """One view of one video. `macs` is the number to hold against the paper; see CONVENTION."""
+    """One view of one video. `macs` is held against the paper's (`harness.results.metrics.CONVENTION`)."""
 
     params: int
     macs: int
@@ -67,15 +63,6 @@ class Measured:
     latency_s: float
     peak_memory_bytes: int
     peak_memory_kind: str
-
-
-def _aggregate_macs(x_shape: Sequence[int]) -> int:
-    """3·C'·U·T·H·W a video (docs/systems.md), whatever arithmetic the operator uses."""
-    return TAPS * math.prod(x_shape)
-
-
-def _fvcore_aggregate(inputs: list[Any], outputs: list[Any]) -> int:
-    return _aggregate_macs(get_shape(inputs[0]))
 
 
 def _fvcore_convolution(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
@@ -117,11 +104,6 @@ class _TraceableConvolutions(TorchFunctionMode):
         return torch.ops.harness.traced_convolution(args[0], args[1], shape, _CONVOLUTIONS[func])
 
 
-@register_flop_formula(torch.ops.harness.aggregate_snippets)
-def _torch_aggregate(x_shape: Sequence[int], *args: Any, out_shape: Sequence[int], **kwargs: Any) -> int:
-    return 2 * _aggregate_macs(x_shape)
-
-
 def model_cost(model: nn.Module, *, T: int, U: int, crop_px: int) -> Cost:
     """Cost of one view of U snippets of T frames of crop_px squared, in eval mode.
 
@@ -131,14 +113,33 @@ def model_cost(model: nn.Module, *, T: int, U: int, crop_px: int) -> Cost:
     ghost = _on_meta(model).eval()
     x_NUCTHW = torch.empty(1, U, 3, T, crop_px, crop_px, device="meta")
     by_operator = _count_fvcore(ghost, x_NUCTHW)
-    products = sum(macs for operator, macs in by_operator.items() if operator in _PRODUCTS)
+    products = _PRODUCTS | {name.rpartition("::")[2] for name in operator_macs()}
+    counted = sum(macs for operator, macs in by_operator.items() if operator in products)
     cross_check = _count_torch(ghost, x_NUCTHW)
-    _compare(products, cross_check, by_operator)
+    _compare(counted, cross_check, by_operator)
     params = sum(p.numel() for p in model.parameters())
-    return Cost(params, sum(by_operator.values()), products, by_operator, cross_check)
+    return Cost(params, sum(by_operator.values()), counted, by_operator, cross_check)
 
 
-def _on_meta(model: nn.Module) -> nn.Module:
+def shared_macs(model: VideoModel, *, T: int, crop_px: int) -> int:
+    """Multiply-adds a snippet of the steps that run once however many groups it stands in (`forward_groups`)."""
+    ghost = _on_meta(model).eval()
+    prefix = _Prefix(ghost)
+    return sum(_count_fvcore(prefix, torch.empty(1, 3, T, crop_px, crop_px, device="meta")).values())
+
+
+class _Prefix(nn.Module):
+    """The shared steps as a module of their own, which fvcore can trace."""
+
+    def __init__(self, model: VideoModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Any:
+        return self.model.shared_steps()(x)
+
+
+def _on_meta(model: Module) -> Module:
     """A copy whose float tensors are float32 shapes without data; the model itself stays as it is."""
     memo: dict[int, Any] = {}
     for parameter in model.parameters():
@@ -155,7 +156,8 @@ def _shape_only(tensor: Tensor) -> Tensor:
 
 def _count_fvcore(model: nn.Module, x_NUCTHW: Tensor) -> dict[str, int]:
     analysis = FlopCountAnalysis(model, x_NUCTHW)
-    analysis.set_op_handle("harness::aggregate_snippets", _fvcore_aggregate)
+    for name, macs in operator_macs().items():
+        analysis.set_op_handle(name, lambda inputs, outputs, macs=macs: macs(get_shape(inputs[0])))
     analysis.set_op_handle("harness::traced_convolution", _fvcore_convolution)
     analysis.set_op_handle("aten::layer_norm", _fvcore_norm, "aten::group_norm", _fvcore_norm)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from harness.base.errors import UserError
-from harness.models.registry import register_aggregation
+from harness.models.registry import register_aggregation, register_inside
 
 
 @register_aggregation("se", position="II", stages=("res3", "res4"))
@@ -27,6 +27,14 @@ class SE(nn.Module):
         )
 
     def forward(self, x_NUCTHW: Tensor) -> Tensor:
-        """Same shape out."""
-        gate_NUC = self.gate(x_NUCTHW.mean((3, 4, 5)))
+        """Same shape out; (N·U, C, T, H, W) as well, since no snippet sees another."""
+        gate_NUC = self.gate(x_NUCTHW.mean((-3, -2, -1)))
         return x_NUCTHW * gate_NUC[..., None, None, None]
+
+
+@register_inside("se", position="II", stages=("res3", "res4"), blocks="every_second")
+class InsideSE(SE):
+    """The same as a module inside the snippet: it can stand beside one across snippets."""
+
+    def __init__(self, channels: int, *, reduction: int = 16) -> None:
+        super().__init__(channels, 1, reduction=reduction)

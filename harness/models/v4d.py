@@ -6,9 +6,14 @@ section 3.2; the release's "fast" form, which is one 3D convolution over (U, T, 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from harness.models.registry import register_aggregation
+from harness.models.resnet import torchvision_names
+from harness.models.weights import register_release
 
 
 @register_aggregation(
@@ -31,3 +36,23 @@ class V4D(nn.Module):
         x_NCUTS = x_NUCTHW.transpose(1, 2).flatten(4)
         y_NUCTS = self.conv(x_NCUTS).transpose(1, 2)
         return x_NUCTHW + y_NUCTS.unflatten(4, x_NUCTHW.shape[4:])
+
+
+@register_release("v4d", telling=".tsa.")
+def from_v4d(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """msight-tech/research-v4d: 4D blocks are layers between the residual blocks, which shifts the blocks' numbers."""
+    prefix = re.compile(r"^(b|base_model)\.")
+    plain = {prefix.sub("", name).replace("new_fc.", "fc."): tensor for name, tensor in state.items()}
+    extra = [re.sub(r"\.tsa\..*$", "", name) for name in plain if ".tsa." in name]
+    return torchvision_names({_block_name(name, extra): tensor for name, tensor in plain.items()})
+
+
+def _block_name(name: str, extra: list[str]) -> str:
+    match = re.match(r"^(layer\d)\.(\d+)\.(.*)$", name)
+    if not match:
+        return name
+    layer, index, rest = match[1], int(match[2]), match[3]
+    before = sum(f"{layer}.{earlier}" in extra for earlier in range(index))
+    if rest.startswith("tsa."):  # belongs to the residual block just before it
+        return f"{layer}.{index - before - 1}.at.*.across.module.{rest.replace('tsa.', 'conv.')}"
+    return f"{layer}.{index - before}.{rest}"

@@ -1,13 +1,16 @@
-"""A user's module in a file of its own: loaded from its text, so that a trial on another host needs no such file.
+"""A user's file with a module or a model of their own: loaded from its text, so that a trial on another host needs no
+such file.
 
-The file is ordinary Python with one class under `@register_aggregation("name")`. Its text is part of a trial's
-identity and is kept with the record.
+The file is ordinary Python with a class under `@register_aggregation("name")` or `@register_inside("name")`, or an
+entry function under `@register_model()`. Its text is part of a trial's identity and is kept with the record. It stands
+alone: it imports the standard library, torch, numpy and harness, since a helper beside it would not be in the hash.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import io
 import linecache
 import sys
 import tokenize
@@ -15,38 +18,44 @@ import types
 from pathlib import Path
 
 from harness.base.errors import UserError
-from harness.models.registry import aggregation_entry, list_aggregations
+from harness.models.registry import registered_in
 
 ALLOWED = frozenset({"torch", "numpy", "harness", *sys.stdlib_module_names})
 
 
-def load_variant(path: Path) -> tuple[str, str]:
-    """Register the module of a variant's file; returns (aggregation name, source text).
-
-    Raises UserError where the file cannot be read, does not run, or registers not exactly one module.
-    """
+def read_variant(path: Path) -> str:
+    """The file's text, decoded as Python decodes source (a BOM, a coding line). Raises UserError."""
     try:
-        with tokenize.open(path) as file:  # as Python reads source: a BOM, a coding line
-            source = file.read()
+        with tokenize.open(path) as file:
+            return file.read()
     except (OSError, UnicodeDecodeError, SyntaxError) as error:
         raise UserError(f"{path}: the variant's file cannot be read: {error}") from None
+
+
+def load_variant(path: Path) -> tuple[list[tuple[str, str]], str]:
+    """Register what a variant's file holds; returns ((kind, name) of each, source text).
+
+    Kinds are "model", "inside" and "across". Raises UserError where the file cannot be read, does not run, imports what
+    is not allowed, or registers nothing.
+    """
+    source = read_variant(path)
     return load_variant_source(source, path.name), source
 
 
-def load_variant_source(source: str, file: str) -> str:
-    """Run a variant's text as a module of its own and return the one aggregation name that it registers."""
+def load_variant_source(source: str, file: str) -> list[tuple[str, str]]:
+    """Run a variant's text as a module of its own and return the (kind, name) of what it registers."""
     module = types.ModuleType(f"harness_variant_{hashlib.sha256(source.encode()).hexdigest()[:12]}")
     module.__file__ = f"<variant {file}>"
     if module.__name__ not in sys.modules:
         _refuse_foreign_imports(source, file)
         _execute(module, source, file)
-    names = [name for name in list_aggregations() if _belongs(name, module.__name__)]
-    if len(names) != 1:
+    found = registered_in(module.__name__)
+    if not found:
         raise UserError(
-            f"{file}: registers {len(names)} modules {names or ''}; a variant is one class under "
-            '@register_aggregation("its_name")'
+            f"{file}: registers nothing; a variant is a class under "
+            '@register_aggregation("its_name") or @register_inside("its_name"), or a function under @register_model()'
         )
-    return names[0]
+    return found
 
 
 def _refuse_foreign_imports(source: str, file: str) -> None:
@@ -69,13 +78,10 @@ def _refuse_foreign_imports(source: str, file: str) -> None:
                 )
 
 
-def _belongs(name: str, module: str) -> bool:
-    return name != "average" and aggregation_entry(name).cls.__module__ == module
-
-
 def _execute(module: types.ModuleType, source: str, file: str) -> None:
     sys.modules[module.__name__] = module  # classes must be found by name to be pickled
-    linecache.cache[str(module.__file__)] = (len(source), None, source.splitlines(True), str(module.__file__))
+    lines = io.StringIO(source).readlines()
+    linecache.cache[str(module.__file__)] = (len(source), None, lines, str(module.__file__))
     try:
         exec(compile(source, str(module.__file__), "exec"), module.__dict__)  # the user's own code
     except UserError:
@@ -90,10 +96,10 @@ def _execute(module: types.ModuleType, source: str, file: str) -> None:
 
 
 def _line_in_variant(error: BaseException, file: str) -> int | str:
-    trace, line = error.__traceback__, "?"
-    found: int | str = line
+    trace, found = error.__traceback__, "?"
+    line: int | str = found
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == file:
-            found = trace.tb_lineno
+            line = trace.tb_lineno
         trace = trace.tb_next
-    return found
+    return line

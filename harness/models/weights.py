@@ -1,8 +1,9 @@
-"""Importers of published checkpoints: names mapped one to one, nothing missing, nothing left over.
+"""Published checkpoints: recognised, names mapped one to one, nothing missing, nothing left over.
 
-Releases: whwu95/DSANet, MalongTech (msight-tech)/research-v4d, mit-han-lab/temporal-shift-module, and
-torchvision's 2D ResNets, which are inflated: every temporal slice is the 2D weight divided by the kernel's
-length (docs/systems.md).
+Each family's file registers the importer of its release beside its network:
+
+    @register_release("tsm", telling="layer1.0.conv1.net.weight")
+    def from_tsm(state): return {our name: tensor, ...}
 """
 
 from __future__ import annotations
@@ -10,20 +11,65 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from harness.base.errors import UserError, near_match
-from harness.models.video_model import VideoModel
+from harness.models.network import VideoModel
 
 StateDict = Mapping[str, Tensor]
+Renamer = Callable[[StateDict], dict[str, Tensor]]
 _COUNTER = "num_batches_tracked"  # old checkpoints lack it, and no output depends on it
+_WRAPPERS = ("state_dict", "model_state", "model")
+_PLACE = re.compile(
+    r"\.at\.[^.]+\."
+)  # a release's names do not say at which place of a block a module stands
+
+
+@dataclass(frozen=True)
+class Release:
+    """One public code base's names.
+
+    telling  parts that together only its checkpoints' names have
+    plain    others build on these names and have them as well (torchvision's ResNet, BN-Inception), so that this
+             release is meant only where no other one fits
+    """
+
+    name: str
+    telling: tuple[str, ...]
+    rename: Renamer
+    plain: bool
+
+
+_RELEASES: dict[str, Release] = {}
+
+
+def register_release(
+    name: str, *, telling: str | tuple[str, ...], plain: bool = False
+) -> Callable[[Renamer], Renamer]:
+    """Function decorator: an importer, from the release's state dict to our names; see `Release`."""
+    parts = (telling,) if isinstance(telling, str) else telling
+
+    def register(rename: Renamer) -> Renamer:
+        _RELEASES[name] = Release(name, parts, rename, plain)
+        return rename
+
+    return register
+
+
+def list_releases() -> list[str]:
+    """Names for `load_release(source=…)`, sorted."""
+    return sorted(_RELEASES)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The state dict of a file, without wrappers ("state_dict", "module."). UserError if it can't be read."""
+    """The state dict of a file, without wrappers ("state_dict", "module."). UserError if it can't be read.
+
+    Read with weights_only: a checkpoint from elsewhere cannot run code.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -31,25 +77,62 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(f"{path}: not a readable checkpoint ({reason})") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    state = content
+    for wrapper in _WRAPPERS:
+        state = state.get(wrapper, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path}: holds no state dict (a dictionary of tensors, or one under 'state_dict')")
-    return {name.removeprefix("module."): value for name, value in state.items()}
+    wrapped = all(name.startswith("module.") for name in state)
+    return {name.removeprefix("module.") if wrapped else name: value for name, value in state.items()}
+
+
+def recognise(state: StateDict) -> str:
+    """The release whose names these are. Raises UserError where none or several fit."""
+    fitting = [
+        release
+        for release in _RELEASES.values()
+        if all(any(part in name for name in state) for part in release.telling)
+    ]
+    found = [r.name for r in fitting if not r.plain] or [r.name for r in fitting]
+    if len(found) != 1:
+        which = f"it could be {', '.join(sorted(found))}" if found else "no known release has such names"
+        raise UserError(f"not recognised: {which}; name one of {', '.join(list_releases())}")
+    return found[0]
 
 
 def load_release(model: VideoModel, state: StateDict, source: str) -> None:
     """Load a release's full state dict (head and modules included) into `model`.
 
-    source: "dsanet", "v4d", "tsm" or "torchvision" (frame-wise, tsn_*). Raises UserError for an unknown
-    source, a name missing or left over, or a shape that differs.
+    source: one of `list_releases()`. Raises UserError for an unknown source, a name missing or left over, or a shape
+    that differs.
     """
-    if source not in _RENAMERS:
-        known = ", ".join(_RENAMERS)
+    if source not in _RELEASES:
+        known = ", ".join(list_releases())
         raise UserError(
-            f"unknown weights source {source!r}{near_match(source, _RENAMERS)}; known are {known}"
+            f"unknown weights source {source!r}{near_match(source, _RELEASES)}; known are {known}"
         )
-    renamed = _RENAMERS[source](state)
-    _load(model, {name: _to_3d(tensor, 1) for name, tensor in renamed.items()}, source)
+    own = model.state_dict()
+    by_block = {_PLACE.sub(".at.*.", name): name for name in own}
+    renamed = {by_block.get(name, name): t for name, t in _RELEASES[source].rename(state).items()}
+    _load(model, {name: _as_shaped(t, own.get(name), 1) for name, t in renamed.items()}, source)
+
+
+def load_trunk(model: VideoModel, state: StateDict, source: str | None = None) -> None:
+    """Start `model`'s backbone from a release's state dict; its head, and modules that it has not, stay fresh.
+
+    source: one of `list_releases()`; None: recognised by the names. A 2D ResNet (torchvision) is inflated. Raises
+    UserError for a name of the backbone that is missing or left over, or a shape that differs.
+    """
+    source = source or recognise(state)
+    if source == "torchvision":
+        inflate_2d(state, model)
+        return
+    own = model.state_dict()
+    by_block = {_PLACE.sub(".at.*.", name): name for name in own}
+    renamed = {by_block.get(name, name): t for name, t in _RELEASES[source].rename(state).items()}
+    trunk = {name: t for name, t in renamed.items() if name.startswith("backbone.")}
+    fresh = {n: t for n, t in own.items() if n not in trunk and (n.startswith("head.") or ".at." in n)}
+    _load(model, {**fresh, **{name: _as_shaped(t, own.get(name), 1) for name, t in trunk.items()}}, source)
 
 
 def inflate_2d(state_dict_2d: StateDict, model: VideoModel) -> None:
@@ -59,17 +142,22 @@ def inflate_2d(state_dict_2d: StateDict, model: VideoModel) -> None:
     features. Raises UserError for a name missing or left over, or a shape that differs.
     """
     own = model.state_dict()
-    trunk = {name: t for name, t in _from_torchvision(state_dict_2d).items() if not name.startswith("head.")}
-    inflated = {
-        name: _to_3d(tensor, own[name].shape[2] if name in own and own[name].ndim == 5 else 1)
-        for name, tensor in trunk.items()
+    trunk = {
+        name: tensor
+        for name, tensor in _RELEASES["torchvision"].rename(state_dict_2d).items()
+        if not name.startswith("head.")
     }
-    fresh = {name: t for name, t in own.items() if name.startswith("head.") or ".across." in name}
+    inflated = {
+        name: _as_shaped(t, own.get(name), own[name].shape[2] if name in own and own[name].ndim == 5 else 1)
+        for name, t in trunk.items()
+    }
+    fresh = {name: t for name, t in own.items() if name.startswith("head.") or ".at." in name}
     _load(model, {**inflated, **fresh}, "torchvision")
 
 
-def _to_3d(tensor: Tensor, kt: int) -> Tensor:
-    if tensor.ndim != 4:
+def _as_shaped(tensor: Tensor, own: Tensor | None, kt: int) -> Tensor:
+    """A 2D kernel where ours has a time axis: each of the `kt` slices is the 2D weight / kt."""
+    if own is None or tensor.ndim != 4 or own.ndim != 5:
         return tensor
     return tensor[:, :, None].expand(-1, -1, kt, -1, -1) / kt
 
@@ -91,66 +179,3 @@ def _load(model: VideoModel, state: StateDict, source: str) -> None:
             )
     counters = {name: tensor for name, tensor in own.items() if name not in state}
     model.load_state_dict({**state, **counters})
-
-
-def _trunk_name(name: str) -> str:
-    """torchvision's trunk names to ours: conv1/bn1 = stem, layer1..4 = res2..res5, downsample = shortcut."""
-    name = re.sub(r"^conv1\.", "stem.", name)
-    name = re.sub(r"^bn1\.", "stem_bn.", name)
-    name = re.sub(r"^layer(\d)\.", lambda match: f"res{int(match[1]) + 1}.", name)
-    return "backbone." + name.replace(".downsample.", ".shortcut.")
-
-
-def _from_torchvision(state: StateDict) -> dict[str, Tensor]:
-    return {
-        name.replace("fc.", "head.") if name.startswith("fc.") else _trunk_name(name): tensor
-        for name, tensor in state.items()
-    }
-
-
-def _from_tsm(state: StateDict) -> dict[str, Tensor]:
-    """The shift wraps conv1 (conv1.net); the repo's own training wraps the ResNet (base_model, new_fc)."""
-    plain = {
-        name.removeprefix("base_model.").replace("new_fc.", "fc.").replace(".conv1.net.", ".conv1."): tensor
-        for name, tensor in state.items()
-    }
-    return _from_torchvision(plain)
-
-
-def _from_dsanet(state: StateDict) -> dict[str, Tensor]:
-    """A block with a module is wrapped: `.block.` holds the block, `.dsa.` the module."""
-    renamed = {}
-    for name, tensor in state.items():
-        if name.startswith("cls_head.fc_cls."):
-            renamed[name.replace("cls_head.fc_cls.", "head.")] = tensor
-        else:
-            own = _trunk_name(name.removeprefix("backbone.").replace(".block.", "."))
-            renamed[own.replace(".dsa.", ".across.module.")] = tensor
-    return renamed
-
-
-def _from_v4d(state: StateDict) -> dict[str, Tensor]:
-    """The 4D blocks are layers of their own between the residual blocks, which shifts the blocks' numbers."""
-    prefix = re.compile(r"^(b|base_model)\.")
-    plain = {prefix.sub("", name).replace("new_fc.", "fc."): tensor for name, tensor in state.items()}
-    extra = [re.sub(r"\.tsa\..*$", "", name) for name in plain if ".tsa." in name]
-    return _from_torchvision({_v4d_block(name, extra): tensor for name, tensor in plain.items()})
-
-
-def _v4d_block(name: str, extra: list[str]) -> str:
-    match = re.match(r"^(layer\d)\.(\d+)\.(.*)$", name)
-    if not match:
-        return name
-    layer, index, rest = match[1], int(match[2]), match[3]
-    before = sum(f"{layer}.{earlier}" in extra for earlier in range(index))
-    if rest.startswith("tsa."):  # belongs to the residual block just before it
-        return f"{layer}.{index - before - 1}.across.module.{rest.replace('tsa.', 'conv.')}"
-    return f"{layer}.{index - before}.{rest}"
-
-
-_RENAMERS: dict[str, Callable[[StateDict], dict[str, Tensor]]] = {
-    "dsanet": _from_dsanet,
-    "v4d": _from_v4d,
-    "tsm": _from_tsm,
-    "torchvision": _from_torchvision,
-}

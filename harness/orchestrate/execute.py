@@ -3,32 +3,81 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from harness.base.signals import StopWish
+from harness.experiment.identity import trial_id
 from harness.experiment.spec import Profile
-from harness.orchestrate.collect import Collector
-from harness.orchestrate.entry import RUN_TRIAL, Job
-from harness.orchestrate.inline import run_inline
+from harness.experiment.start import start_trial, trunk_path
 from harness.orchestrate.progress import Progress
-from harness.orchestrate.signals import StopWish
+from harness.orchestrate.worker import Answer, RunTrial, Task, run_inline
 from harness.plan.expand import Planned
-from harness.results import Store
+from harness.plan.pending import missing_starts
 from harness.results.lock import driver_lock
+from harness.results.record import Record
+from harness.results.store import Store
 
 STOPPING = "stopping ({signal}): finished trials are kept, running ones keep their last checkpoint"
+Launch = Callable[[Sequence[Task]], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of `todo`: ids done, id -> reason of the failed, ids not run; wall time in seconds."""
+    """What became of `todo` and of the starts that it needed; wall time in seconds.
 
-    done: list[str]
-    failed: dict[str, str]
-    not_run: list[str]
-    interrupted: bool
-    seconds: float
+    done     ids of `todo`
+    failed   id -> reason, failed starts included
+    not_run  ids of `todo`: interrupted before, or waiting for a start that failed
+    """
+
+    done: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    not_run: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    seconds: float = 0.0
+
+
+class Collector:
+    """The driver's side: keeps count and tells the screen. Records are written by whoever ran the trial."""
+
+    def __init__(self, planned: Sequence[Planned], store: Store, progress: Progress) -> None:
+        self.planned = {p.id: p for p in planned}
+        self.store = store
+        self.progress = progress
+        self.done: list[str] = []
+        self.failed: dict[str, str] = {}
+
+    def started(self, trial_id: str) -> None:
+        self.progress.started(self.planned[trial_id])
+
+    def reported(self, trial_id: str, report: dict[str, Any]) -> None:
+        self.progress.reported(self.planned[trial_id], report)
+
+    def retried(self, trial_id: str, times: int) -> None:
+        self.progress.retried(self.planned[trial_id], times)
+
+    def finished(self, answer: Answer) -> None:
+        planned = self.planned[answer.id]
+        if answer.status == "done":
+            self.done.append(answer.id)
+            self.progress.done(planned, answer.metrics)
+        else:
+            self.failed[answer.id] = answer.reason or "no reason given"
+            self.progress.failed(planned, self.failed[answer.id])
+
+    def lost(self, trial_id: str, times: int, traceback: str) -> None:
+        """A trial whose process went away too often: nobody else can write its record.
+
+        Its checkpoint stays for `--retry-failed`. Raises StorageError where it cannot be written.
+        """
+        planned = self.planned[trial_id]
+        reason = f"its process was lost {times} times (killed, or out of memory)"
+        self.store.write(Record(planned.trial, "failed", reason=reason, traceback=traceback), planned)
+        self.finished(Answer(trial_id, "failed", reason, {}))
 
 
 def execute(
@@ -40,47 +89,77 @@ def execute(
     progress: Progress,
     settled: int = 0,
     inline: bool = False,
-    run: str = RUN_TRIAL,
+    run: RunTrial | None = None,
 ) -> Outcome:
-    """Run `todo` in its order (seed-major) and keep every record in `store`.
+    """Run `todo` in its order (seed-major), the starts that are missing first; each record goes to `store`.
 
-    `settled` trials of the same plan need no run (for the display). `inline` runs in this process, without
-    Ray. `run` is the import path of the function that runs a trial. Raises UserError when the store cannot be
-    written, another driver holds it, or a trial needs resources that are not there. With nothing to run, Ray
-    is not imported.
+    `settled` trials of the same plan need no run (for the display). `inline` runs in this process, without Ray. `run`
+    stands for `harness.trial.run_trial` in a test. Raises UserError when the store cannot be written, another driver
+    holds it, a trial needs resources that are not there, or the surroundings failed. With nothing to run, Ray is not
+    imported.
     """
-    started = time.monotonic()
-    collector = Collector(todo, store, progress)
+    if not todo:
+        return Outcome()
+    begun = time.monotonic()
+    starts = missing_starts(todo, data_root)
+    tasks = [_task(p, store, profile, data_root, trunk_path(p.trial, data_root)) for p in starts]
+    wanted = [_task(p, store, profile, data_root) for p in todo]
+    collector = Collector([*starts, *todo], store, progress)
     interrupted = False
-    if todo:
-        job = Job(todo, profile, data_root, run)
-        with driver_lock(store):
-            progress.begin(todo, settled)
-            interrupted = _run(job, collector, inline)
-    settled_ids = {*collector.done, *collector.failed}
-    not_run = [p.id for p in todo if p.id not in settled_ids]
-    return Outcome(collector.done, collector.failed, not_run, interrupted, time.monotonic() - started)
-
-
-def _run(job: Job, collector: Collector, inline: bool) -> bool:
-    """Whether a signal ended the run."""
-    progress = collector.progress
 
     def on_first(signal_name: str) -> None:
         progress.say(STOPPING.format(signal=signal_name))
         if inline:
             raise KeyboardInterrupt
 
-    try:
-        with StopWish(on_first) as stop:
-            if inline:
-                run_inline(job, collector)
-            else:
-                from harness.orchestrate.ray_tune import run_with_ray
+    with driver_lock(store):
+        progress.begin([*starts, *todo], settled)
+        try:
+            with StopWish(on_first) as stop, _launcher(profile, collector, stop, inline, run) as launch:
+                if tasks:
+                    launch(tasks)
+                if stop.asked is None and (ready := _startable(wanted, starts, collector)):
+                    launch(ready)
+            interrupted = stop.asked is not None
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            progress.end()
+    ids = {p.id for p in todo}
+    done = [i for i in collector.done if i in ids]
+    not_run = [p.id for p in todo if p.id not in {*done, *collector.failed}]
+    return Outcome(done, collector.failed, not_run, interrupted, time.monotonic() - begun)
 
-                run_with_ray(job, collector, stop)
-            return stop.asked is not None
-    except KeyboardInterrupt:
-        return True
-    finally:
-        progress.end()
+
+def _task(
+    planned: Planned, store: Store, profile: Profile, data_root: Path, trunk: Path | None = None
+) -> Task:
+    return Task(planned, str(store.root), data_root.resolve(), trunk, profile.resources.loaders)
+
+
+def _launcher(
+    profile: Profile, collector: Collector, stop: StopWish, inline: bool, run: RunTrial | None
+) -> AbstractContextManager[Launch]:
+    if inline:
+        return nullcontext(lambda tasks: run_inline(tasks, collector, run))
+    from harness.orchestrate.ray_tune import ray_launcher
+
+    return ray_launcher(profile, collector, stop, run)
+
+
+def _startable(wanted: Sequence[Task], starts: Sequence[Planned], collector: Collector) -> list[Task]:
+    """Those whose start did not fail; the others are told and left for another run."""
+    failed = {p.id for p in starts} & collector.failed.keys()
+    ready, blocked = [], 0
+    for task in wanted:
+        start = start_trial(task.planned.trial) if failed else None
+        if start is not None and trial_id(start) in failed:
+            blocked += 1
+        else:
+            ready.append(task)
+    if blocked:
+        collector.progress.say(
+            f"{blocked} trials are not run: the start that they need failed ({', '.join(sorted(failed))}); "
+            "`harness show ID` says why, and the same command tries it again"
+        )
+    return ready

@@ -1,139 +1,113 @@
 """Ray Tune as a plain launcher: an explicit list of trials, first in first out, no search, no early stopping.
 
-What is done is decided by our store and by a record that arrived, never by Tune: its TERMINATED also covers
-Ctrl-C, and its `restore` ignores an enlarged grid (both measured, ray 2.60). Rows travel as JSON strings:
-Tune evaluates nested dicts with the key `eval`.
+What is done is decided by our store and by an answer that arrived, never by Tune: its TERMINATED also covers
+Ctrl-C, and its `restore` ignores an enlarged grid (both measured, ray 2.60). Tasks travel pickled: Tune evaluates
+nested dicts with the key `eval`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
-import logging
-import os
 import pickle
-import secrets
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from harness.base.errors import UserError
-from harness.experiment.load import ROOT
+from harness.base.signals import StopWish
 from harness.experiment.spec import Profile
-from harness.orchestrate.collect import Collector
-from harness.orchestrate.entry import Job
-from harness.orchestrate.signals import StopWish
-from harness.orchestrate.worker import PROGRESS, RAISED, RECORD, trainable
-from harness.plan.cores import available_cores
-from harness.plan.expand import Planned
+from harness.orchestrate.progress import Progress
+from harness.orchestrate.ray_start import running_ray
+from harness.orchestrate.worker import ANSWER, BUG, PROGRESS, STOP, Answer, RunTrial, Task, Told, trainable
 
-# Read by ray at import: no CSV/JSON/TensorBoard writers (they import torch into the driver: 2 s), no usage
-# report, no warnings about snapshots that nobody will restore.
-QUIET = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "RAY_DEDUP_LOGS": "0",
-}
-OBJECT_STORE_BYTES = 128 * 2**20
+QUIET_SECONDS = 60.0  # without a running trial, before the screen says what is waited for
+
+
+class Listener(Told, Protocol):
+    """What the launcher tells; `harness.orchestrate.execute.Collector` is one."""
+
+    @property
+    def progress(self) -> Progress: ...
+    def retried(self, trial_id: str, times: int) -> None: ...
+    def lost(self, trial_id: str, times: int, traceback: str) -> None: ...
 
 
 class _Leave(BaseException):
     """Out of Tune's loop at once: not an Exception, so nothing on the way treats it as a trial's failure."""
 
 
-def run_with_ray(job: Job, collector: Collector, stop: StopWish) -> None:
-    """Run the trials on a local Ray, or on the cluster that `RAY_ADDRESS` names.
+@contextlib.contextmanager
+def ray_launcher(
+    profile: Profile, listener: Listener, stop: StopWish, run: RunTrial | None
+) -> Iterator[Callable[[Sequence[Task]], None]]:
+    """A function that runs tasks on a local Ray, or on the cluster that `RAY_ADDRESS` names.
 
-    Returns when all trials are settled or when `stop` was asked. Raises UserError when a trial needs more
-    than there is, or when a record cannot be written.
+    It returns when all are settled or when `stop` was asked, and raises UserError when the surroundings failed. Raises
+    UserError when Ray cannot be had or a trial needs more than a machine of it has.
     """
-    os.environ.update(QUIET)
-    scratch = Path(tempfile.mkdtemp(prefix="harness-ray-", dir=_short_folder()))
-    try:
-        with _ray(job.profile, scratch):
-            check_resources(job.profile)
-            _fit(job, collector, stop, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with running_ray(profile, stop) as scratch:
+        check_resources(profile)
+
+        def launch(tasks: Sequence[Task]) -> None:
+            watcher = make_watcher(listener, stop, needs(profile))
+            tuner = _tuner(tasks, profile, scratch, watcher, run)
+            # Tune prints a header even at verbose=0; the progress writes to standard error
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(_Leave):
+                tuner.fit()
+            if watcher.problem is not None:
+                raise watcher.problem
+
+        yield launch
 
 
-def _short_folder() -> str:
-    """Ray puts unix sockets below it, whose paths may have 107 bytes."""
-    folder = tempfile.gettempdir()
-    return folder if len(folder) <= 20 else "/tmp"
+def _tuner(tasks: Sequence[Task], profile: Profile, scratch: Path, watcher: Any, run: RunTrial | None) -> Any:
+    from ray import tune
+
+    ones = [{"id": t.planned.id, "attempt": 0, "task": pickle.dumps(t)} for t in tasks]
+    return tune.Tuner(
+        tune.with_resources(trainable, tune.PlacementGroupFactory([_bundle(profile)])),
+        param_space={"one": tune.grid_search(ones), "run": run},
+        tune_config=tune.TuneConfig(
+            trial_name_creator=_id_of, trial_dirname_creator=_id_of, reuse_actors=False
+        ),
+        run_config=tune.RunConfig(
+            name=f"{time.strftime('%Y%m%d-%H%M%S')}-{len(tasks)}",
+            storage_path=str(scratch / "tune"),
+            verbose=0,
+            callbacks=[watcher],
+            failure_config=tune.FailureConfig(max_failures=profile.resources.max_retries),
+        ),
+    )
 
 
-@contextlib.contextmanager
-def _ray(profile: Profile, scratch: Path) -> Iterator[None]:
-    address = os.environ.get("RAY_ADDRESS")
-    runtime_env = {"env_vars": _worker_environment(profile)}
-    with _local_token() if address is None else contextlib.nullcontext():
-        import ray  # its native part reads the token's environment when it is loaded
-
-        local: dict[str, Any] = {
-            "num_cpus": available_cores(),
-            "object_store_memory": OBJECT_STORE_BYTES,
-            "include_dashboard": False,
-            "_temp_dir": str(scratch),
-        }
-        ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            runtime_env=runtime_env,
-            **({} if address else local),
-        )
-        try:
-            yield
-        finally:
-            ray.shutdown()
-
-
-@contextlib.contextmanager
-def _local_token() -> Iterator[None]:
-    """A token for this run alone; else Ray 2.60 writes ~/.ray/auth_token, which later `ray start`s obey."""
-    if "RAY_AUTH_MODE" in os.environ:
-        yield
-        return
-    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    try:
-        yield
-    finally:
-        del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
-
-
-def _worker_environment(profile: Profile) -> dict[str, str]:
-    """What decides numbers before Python starts; without the last line a 0-GPU worker sees every GPU."""
-    threads = str(profile.numerics.threads)
-    return {
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "PYTHONHASHSEED": "0",
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        "PYTHONPATH": os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p),
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
-    }
+def _id_of(trial: Any) -> str:
+    return str(trial.config["one"]["id"])
 
 
 def check_resources(profile: Profile) -> None:
-    """Tune would wait for ever for what is not there."""
+    """Tune would wait for ever for what no machine has: a trial runs on one machine, whatever all have together."""
     import ray
 
-    there = ray.cluster_resources()
-    for name, wanted in _bundle(profile).items():
-        if wanted > there.get(name, 0):
-            raise UserError(
-                f"profile {profile.name!r}: resources: a trial needs {wanted:g} {name}, but Ray has "
-                f"{there.get(name, 0):g} here; change the profile, or name a cluster with RAY_ADDRESS"
-            )
+    wanted = _bundle(profile)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
+        return
+    largest: dict[str, float] = max(
+        nodes, key=lambda node: [node.get(name, 0) for name in reversed(wanted)], default={}
+    )
+    there = ", ".join(f"{largest.get(name, 0):g} {name}" for name in wanted)
+    among = f" (the largest of {len(nodes)} machines)" if len(nodes) > 1 else ""
+    raise UserError(
+        f"profile {profile.name!r}: resources: a trial needs {needs(profile)} on one machine, but Ray has "
+        f"{there} here{among}; change the profile, or name a cluster with RAY_ADDRESS"
+    )
+
+
+def needs(profile: Profile) -> str:
+    """`1 CPU, 0.5 GPU`."""
+    return ", ".join(f"{amount:g} {name}" for name, amount in _bundle(profile).items())
 
 
 def _bundle(profile: Profile) -> dict[str, float]:
@@ -141,58 +115,18 @@ def _bundle(profile: Profile) -> dict[str, float]:
     return {name: amount for name, amount in both.items() if amount}
 
 
-def _fit(job: Job, collector: Collector, stop: StopWish, scratch: Path) -> None:
-    from ray import tune
-
-    specs = [_spec(planned, job, collector) for planned in job.todo]
-    watcher = _watcher(collector, stop)
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, tune.PlacementGroupFactory([_bundle(job.profile)])),
-        param_space={"spec": tune.grid_search(specs)},
-        tune_config=tune.TuneConfig(
-            trial_name_creator=_id_of, trial_dirname_creator=_id_of, reuse_actors=False
-        ),
-        run_config=tune.RunConfig(
-            name=time.strftime("%Y%m%d-%H%M%S"),
-            storage_path=str(scratch / "tune"),
-            verbose=0,
-            callbacks=[watcher],
-            failure_config=tune.FailureConfig(max_failures=job.profile.resources.max_retries),
-        ),
-    )
-    # Tune prints a header even at verbose=0; the progress writes to standard error
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(_Leave):
-        tuner.fit()
-    if watcher.problem is not None:
-        raise watcher.problem
-
-
-def _spec(planned: Planned, job: Job, collector: Collector) -> str:
-    return json.dumps(
-        {
-            "id": planned.id,
-            "run": job.run,
-            "trial": planned.trial.model_dump(mode="json"),
-            "checkpoint_dir": str(collector.store.checkpoint_dir(planned.id)),
-            "data_root": str(job.data_root.resolve()),
-        }
-    )
-
-
-def _id_of(trial: Any) -> str:
-    return str(json.loads(trial.config["spec"])["id"])
-
-
-def _watcher(collector: Collector, stop: StopWish) -> Any:
+def make_watcher(listener: Listener, stop: StopWish, needed: str) -> Any:
     """Tune's callback, made here so that ray is imported only when something runs."""
     from ray import tune
 
     class Watcher(tune.Callback):
         """Runs in the driver, between Tune's steps (about every 0.1 s)."""
 
-        def __init__(self, collector: Collector, stop: StopWish) -> None:
-            self.collector, self.stop = collector, stop
-            self.problem: UserError | None = None
+        def __init__(self, listener: Listener, stop: StopWish, needed: str) -> None:
+            self.listener, self.stop, self.needed = listener, stop, needed
+            self.problem: Exception | None = None
+            self.running: set[str] = set()
+            self.quiet_since = time.monotonic()
 
         def __getstate__(self) -> dict[str, Any]:
             # Tune pickles its callbacks into a snapshot; screens and locks cannot be pickled. They are attributes
@@ -205,32 +139,48 @@ def _watcher(collector: Collector, stop: StopWish) -> Any:
         def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
             if self.stop.asked:
                 raise _Leave
+            if not self.running and time.monotonic() - self.quiet_since > QUIET_SECONDS:
+                self.quiet_since = float("inf")  # said once
+                self.listener.progress.say(
+                    f"nothing has started for {QUIET_SECONDS:.0f} s: a trial waits for {self.needed} on one machine; "
+                    "`ray status` says who has them. Ctrl-C stops; the same command goes on"
+                )
 
         def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            self.collector.started(_id_of(trial))
+            self.running.add(_id_of(trial))
+            self.listener.started(_id_of(trial))
 
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
         ) -> None:
-            record = result.pop(RECORD, None)  # popped, so that Tune keeps no copy in its snapshots
-            if record is not None:
-                self._settle(self.collector.finished, _id_of(trial), pickle.loads(record), trial.num_failures)
-            elif RAISED in result:
-                self._settle(self.collector.raised, _id_of(trial), *result[RAISED])
+            if ANSWER in result:
+                self._ended(trial)
+                self.listener.finished(Answer(**result[ANSWER]))
+            elif STOP in result:
+                self._stop(UserError(result[STOP]))
+            elif BUG in result:
+                self._stop(RuntimeError(f"in the process of a trial:\n{result[BUG]}"))
             else:
-                self.collector.reported(_id_of(trial), result[PROGRESS])
+                self.listener.reported(_id_of(trial), result[PROGRESS])
 
         def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            self.collector.retried(_id_of(trial), trial.num_failures)
+            self._ended(trial)
+            trial.config["one"]["attempt"] = trial.num_failures
+            self.listener.retried(_id_of(trial), trial.num_failures)
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            self._settle(self.collector.lost, _id_of(trial), trial.num_failures, str(trial.get_error()))
-
-        def _settle(self, write: Any, *args: Any) -> None:
+            self._ended(trial)
             try:
-                write(*args)
+                self.listener.lost(_id_of(trial), trial.num_failures, str(trial.get_error()))
             except UserError as error:
-                self.problem = error
-                raise _Leave from None
+                self._stop(error)
 
-    return Watcher(collector, stop)
+        def _ended(self, trial: Any) -> None:
+            self.running.discard(_id_of(trial))
+            self.quiet_since = time.monotonic()
+
+        def _stop(self, problem: Exception) -> None:
+            self.problem = problem
+            raise _Leave
+
+    return Watcher(listener, stop, needed)

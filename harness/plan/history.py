@@ -6,19 +6,31 @@ import contextlib
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
-from harness.orchestrate.execute import Outcome
 from harness.plan.estimate import Estimate
-from harness.results import Store
 from harness.results.files import DamagedError, read_row, write_frame
+from harness.results.store import Store
 
 OWN = re.compile(r"\d{8}-\d{6}-[0-9a-f]+\.parquet")
+
+
+class Ended(Protocol):
+    """What became of a run (`harness.orchestrate.Outcome` is one)."""
+
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def done(self) -> Sequence[str]: ...
+    @property
+    def failed(self) -> Mapping[str, str]: ...
+    @property
+    def interrupted(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class RunNote:
     name: str
     row: dict[str, Any]
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: Ended) -> None:
         """Add the wall time and the counts."""
         happened = {
             "actual_seconds": outcome.seconds,

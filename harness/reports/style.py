@@ -48,9 +48,9 @@ _SETTINGS: dict[str, Any] = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Matplotlib in the house style, inside the `with` only."""
+    """Matplotlib in the house style, inside the `with` only, whatever the user's matplotlibrc says."""
     with mpl.rc_context():
-        mpl.rcdefaults()  # whatever the user's matplotlibrc says (usetex, say)
+        mpl.rcdefaults()
         mpl.rcParams.update(cast(Any, _SETTINGS))
         yield
 

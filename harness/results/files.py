@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from harness.base.errors import UserError
 from harness.base.storage import Storage
 from harness.base.text import first_line
-from harness.results.record import SCHEMA_VERSION
+from harness.experiment.migrate import SCHEMA_VERSION
+from harness.results.flatten import migrated
 
 METADATA_KEY = b"harness_schema_version"
 REMEDY = "Finished records are kept; mend that and give the same command again: it goes on where it stopped"
@@ -94,7 +95,10 @@ def row_of(content: bytes, place: str) -> dict[str, Any]:
     rows = table_of(content, place).to_pylist()
     if len(rows) != 1:
         raise DamagedError(f"{place}: damaged: {len(rows)} rows instead of one. {_ADVICE}")
-    return dict(rows[0])
+    try:
+        return migrated(dict(rows[0]), place)
+    except UserError as error:
+        raise DamagedError(str(error)) from None
 
 
 def table_of(content: bytes, place: str) -> pa.Table:

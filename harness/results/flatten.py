@@ -12,9 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from harness.experiment.identity import canonical_json
+from harness.experiment.identity import canonical_json, trial_id
+from harness.experiment.migrate import SCHEMA_VERSION, read_trial
 from harness.experiment.spec import Trial
-from harness.results.record import SCHEMA_VERSION, Record, Written
+from harness.results.record import Record, Written
 
 # The metrics of the first records, which did not say which of their columns are metrics.
 FIRST_METRICS = (
@@ -67,29 +68,47 @@ def _without_metrics(record: Record, written: Written | None) -> dict[str, Any]:
 
 def config_columns(trial: Trial) -> dict[str, Any]:
     """The trial's own settings, by the names of the field (T frames a snippet, U snippets a video)."""
-    network = trial.network
+    network, across = trial.network, trial.network.aggregation
     return {
         "seed": trial.seed,
-        "backbone": network.backbone,
-        "aggregation": network.aggregation,
-        "position": network.position,
-        "beta": float(network.beta),
-        "placement": canonical_json(network.placement),
-        "options": canonical_json(network.options),
-        "width": network.width,
+        "model": network.model,
+        "model_options": canonical_json(network.options),
+        "inside": canonical_json([one.model_dump(mode="json") for one in network.inside]),
+        "aggregation": across.name if across else "average",
+        "position": across.position if across else None,
+        "beta": across.beta if across else 1.0,
+        "placement": canonical_json(across.placement if across else {}),
+        "options": canonical_json(across.options if across else {}),
         "T": trial.train.T,
         "U": trial.train.U,
         "test_U": trial.test.U,
         "crops": trial.test.crops,
         "grouping": trial.test.grouping,
-        "interval": trial.interval,
-        "crop_px": trial.crop_px,
-        "dataset": str(trial.dataset.get("name")),
+        "interval": trial.train.interval,
+        "crop_px": trial.train_crop,
+        "test_crop_px": trial.test_crop,
+        "dataset": trial.dataset.name,
         "recipe": canonical_json(trial.recipe.model_dump(mode="json")),
         **trial.numerics.model_dump(include={"device", "threads", "precision"}),
-        "variant": trial.variant.file if trial.variant else None,
+        "variant": ", ".join(variant.file for variant in trial.variants) or None,
         "config": trial.model_dump_json(),
     }
+
+
+def migrated(row: dict[str, Any], place: str) -> dict[str, Any]:
+    """A record's row in today's columns: the config of an older schema is migrated, and what follows from it.
+
+    The row's `schema_version` stays what its file has. Raises UserError where the config is not of its version.
+    """
+    version = int(row.get("schema_version") or SCHEMA_VERSION)
+    if "config" not in row or version == SCHEMA_VERSION:
+        return row
+    trial = read_trial(row["config"], version, place)
+    kept = {name: value for name, value in row.items() if name not in _FIRST_COLUMNS}
+    return {**kept, **config_columns(trial), "id": trial_id(trial)}
+
+
+_FIRST_COLUMNS = {"backbone", "width"}  # of the first schema, called otherwise now
 
 
 def _scalar(value: Any) -> Any:

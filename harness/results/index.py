@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 
 from harness.base.errors import StorageError
 from harness.base.storage import Storage
+from harness.experiment.migrate import SCHEMA_VERSION
 from harness.results.files import DamagedError, parquet_bytes, row_of
-from harness.results.record import SCHEMA_VERSION
 
 PARTS = ("trials", "failed")
 NAME = "index.parquet"

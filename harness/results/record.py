@@ -11,8 +11,6 @@ import pandas as pd
 from harness.experiment.identity import trial_id
 from harness.experiment.spec import Trial
 
-SCHEMA_VERSION = 1
-
 
 class Written(Protocol):
     """Under which experiment, row and profile a trial was asked for (`harness.plan.expand.Planned` is one)."""

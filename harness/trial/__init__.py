@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.trial.run import run_trial, run_trial_safely
+    from harness.trial.run import run_trial
 
-__all__ = ["run_trial", "run_trial_safely"]
+__all__ = ["run_trial"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,38 +1,108 @@
-"""Training: one loop, one schedule, a checkpoint each epoch."""
+"""Training: one loop that reads top to bottom, with a checkpoint by step."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.experiment.spec import Numerics, Recipe
-from harness.trial.checkpoint import restore_checkpoint, save_checkpoint
+from harness.experiment.recipe import Recipe
+from harness.experiment.spec import Input, Numerics, Trial
+from harness.trial.failure import TrialFailed
+from harness.trial.state import Checkpoints, Position
 
 Report = Callable[[dict[str, Any]], None]
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
-class TrialFailed(Exception):  # noqa: N818 - it is a finding about the trial, reported as its reason
-    """A trial that ended by its own fault; the message is the reason that the tables show."""
+class Batch(Protocol):
+    """N videos; `harness.data.batches.TrainBatch` is one. targets_NK is None where each video has one label."""
+
+    x_NUCTHW: Tensor
+    labels: Tensor
+    targets_NK: Tensor | None
+    boxes_NUTR4: Tensor | None
 
 
 class Batches(Protocol):
-    """What `fit` asks of the training data; `harness.data.TrainBatches` is one."""
+    """What `train` asks of the training data."""
 
     def __len__(self) -> int: ...
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Any, ...]]: ...
+    def epoch(self, e: int, start_step: int = 0) -> Iterator[Any]: ...
+
+
+def train(
+    model: nn.Module,
+    batches: Batches,
+    trial: Trial,
+    *,
+    validate: Callable[[], float],
+    checkpoints: Checkpoints | None = None,
+    report: Report | None = None,
+) -> Position:
+    """Train to the last epoch, from the checkpoint if there is one; returns where it ended, the curve in `history`.
+
+    Raises TrialFailed where the loss of an epoch is no number.
+    """
+    recipe, numerics, steps = trial.recipe, trial.numerics, len(batches)
+    transform = InputTransform(trial.input, numerics.device)
+    optimizer = make_optimizer(model, recipe)
+    scaler = torch.amp.GradScaler(numerics.device, enabled=numerics.precision == "float16")
+    forward = torch.compile(model) if numerics.compile else model
+    at = checkpoints.restore(model, optimizer, scaler) if checkpoints else Position()
+    for epoch in range(len(at.history), recipe.epochs):
+        started, rate = time.perf_counter() - at.seconds, 0.0
+        train_mode(model, recipe)
+        sums = at.sums.to(numerics.device).clone()
+        for step, batch in enumerate(batches.epoch(epoch, at.step), start=at.step):
+            rate = learning_rate(epoch * steps + step, steps, recipe)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["multiple"]
+            optimizer.zero_grad(set_to_none=True)
+            for x_NUCTHW, target, labels, boxes in _parts(batch, numerics):
+                with autocast(numerics):
+                    scores_NK = forward(transform(x_NUCTHW), boxes).float()
+                loss = F.cross_entropy(scores_NK, target)
+                scaler.scale(_share(loss, len(labels), len(batch.labels))).backward()
+                sums += _tally(loss, scores_NK, labels)
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            scaler.step(optimizer)
+            scaler.update()
+            if checkpoints and checkpoints.due() and step + 1 < steps:
+                at = Position(
+                    at.history, step + 1, sums.cpu(), time.perf_counter() - started, at.resumed_from
+                )
+                checkpoints.save(at, model, optimizer, scaler)
+        loss_sum, right, videos = sums.tolist()
+        if not math.isfinite(loss_sum):
+            raise TrialFailed(f"diverged: the training loss of epoch {epoch + 1} is {loss_sum}")
+        trained = time.perf_counter() - started
+        line = {
+            "epoch": epoch + 1,
+            "loss": loss_sum / videos,
+            "lr": rate,
+            "train_top1": 100 * right / videos,
+            "val_top1": validate(),
+            "train_videos_per_s": videos / trained,
+            "seconds": time.perf_counter() - started,
+        }
+        at = Position([*at.history, line], resumed_from=at.resumed_from)
+        if checkpoints:
+            checkpoints.save(at, model, optimizer, scaler)
+        if report is not None:
+            report(_progress(at.history, recipe.epochs))
+    return at
 
 
 def learning_rate(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
-    """The rate of a step: linear warm-up from 0.01·lr, then half a cosine to 0, or steps of ×0.1 at the milestones."""
+    """The rate of a step: linear warm-up from 0.01·lr, then half a cosine to 0, or ×0.1 at each milestone."""
     warmup = recipe.warmup_epochs * steps_per_epoch
     if step < warmup:
         return recipe.lr * (0.01 + 0.99 * step / warmup)
@@ -43,128 +113,98 @@ def learning_rate(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum as both releases use it."""
+    """AdamW, or SGD with Nesterov momentum as the releases use it; one group for each rate and decay.
+
+    A group's `multiple` is what the schedule's rate is multiplied by: layers without pre-trained weights (the head and
+    every placed module) by `new_layers_lr`, biases by `bias_lr`.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    norms = {id(p) for m in model.modules() if isinstance(m, _NORMS) for p in m.parameters(recurse=False)}
+    for name, parameter in model.named_parameters():
+        bias = name.endswith(".bias") and id(parameter) not in norms
+        multiple = (recipe.new_layers_lr if is_new(name) else 1.0) * (recipe.bias_lr if bias else 1.0)
+        spared = (bias and not recipe.decay_biases) or (id(parameter) in norms and not recipe.decay_norms)
+        groups.setdefault((multiple, 0.0 if spared else recipe.weight_decay), []).append(parameter)
+    options = [
+        {"params": params, "multiple": multiple, "weight_decay": decay}
+        for (multiple, decay), params in groups.items()
+    ]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.momentum > 0,
-    )
+        return torch.optim.AdamW(options, lr=recipe.lr)
+    return torch.optim.SGD(options, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
 
 
-@dataclass(frozen=True)
+def is_new(name: str) -> bool:
+    """Whether a parameter belongs to what a pre-trained trunk never has: the head, and modules that were placed."""
+    return name.startswith("head.") or ".at." in name
+
+
+def train_mode(model: nn.Module, recipe: Recipe) -> None:
+    """Training mode; frozen batch norms keep their statistics and their affine part."""
+    model.train()
+    if recipe.frozen_norms:
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+                module.requires_grad_(False)
+
+
 class InputTransform:
-    """uint8 frames to the network's floats, on the model's device: (x − mean) / std a channel."""
+    """uint8 frames to the network's floats, on its device: (x − mean) / std a channel, in the network's order."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    device: str
+    def __init__(self, spec: Input, device: str) -> None:
+        shape = (1, 1, 3, 1, 1, 1)
+        self.device = device
+        self.mean = torch.tensor(spec.mean, device=device).view(shape)
+        self.std = torch.tensor(spec.std, device=device).view(shape)
+        self.bgr = spec.order == "bgr"
 
     def __call__(self, x_NUCTHW: Tensor) -> Tensor:
+        """(N, U, 3, T, H, W) uint8 RGB, anywhere, to float32 on the device."""
         x = x_NUCTHW.to(self.device, non_blocking=True).float()
-        shape = (1, 1, 3, 1, 1, 1)
-        mean = torch.tensor(self.mean, device=x.device).view(shape)
-        std = torch.tensor(self.std, device=x.device).view(shape)
-        return (x - mean) / std
+        if self.bgr:
+            x = x.flip(2)
+        return (x - self.mean) / self.std
 
 
 def autocast(numerics: Numerics) -> torch.autocast:
-    """bfloat16 matrix products where the profile asks for them; the weights stay float32."""
-    return torch.autocast(numerics.device, dtype=torch.bfloat16, enabled=numerics.precision == "bfloat16")
+    """16-bit matrix products where the profile asks for them; the weights stay float32."""
+    dtype = torch.float16 if numerics.precision == "float16" else torch.bfloat16
+    return torch.autocast(numerics.device, dtype=dtype, enabled=numerics.precision != "float32")
 
 
-@dataclass
-class Fit:
-    """All that a training run needs, and after `run` its learning curve, `history`.
+def _parts(batch: Batch, numerics: Numerics) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+    """The batch in `accumulate` parts: frames, what the loss compares with, first labels, boxes."""
+    labels = batch.labels.to(numerics.device, non_blocking=True)
+    target = labels
+    if batch.targets_NK is not None:  # several labels: equal shares of one
+        targets_NK = batch.targets_NK.to(numerics.device, non_blocking=True)
+        target = targets_NK / targets_NK.sum(1, keepdim=True)
+    parts = numerics.accumulate
+    boxes = [None] * parts if batch.boxes_NUTR4 is None else batch.boxes_NUTR4.chunk(parts)
+    yield from zip(batch.x_NUCTHW.chunk(parts), target.chunk(parts), labels.chunk(parts), boxes, strict=False)
 
-    `resumed_from` is the number of epochs that came from a checkpoint.
-    """
 
-    model: nn.Module
-    batches: Batches
-    recipe: Recipe
-    numerics: Numerics
-    transform: InputTransform
-    validate: Callable[[], float]
-    trial: str
-    checkpoint_dir: Path | None = None
-    report: Report | None = None
-    history: list[dict[str, float]] = field(default_factory=list, init=False)
-    resumed_from: int = field(default=0, init=False)
+def _share(loss: Tensor, part: int, whole: int) -> Tensor:
+    """A part's weight in the batch's mean loss."""
+    return loss if part == whole else loss * (part / whole)
 
-    def run(self) -> None:
-        """Train to the last epoch, from the checkpoint if there is one; TrialFailed where the loss is no number."""
-        optimizer = make_optimizer(self.model, self.recipe)
-        self.history = self._restored(optimizer)
-        self.resumed_from = len(self.history)
-        for epoch in range(self.resumed_from, self.recipe.epochs):
-            self.history.append(self._epoch(epoch, optimizer))
-            if self.checkpoint_dir is not None:
-                save_checkpoint(self.checkpoint_dir, self.trial, self.model, optimizer, self.history)
-            self._tell()
 
-    def _restored(self, optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
-        if self.checkpoint_dir is None:
-            return []
-        return restore_checkpoint(self.checkpoint_dir, self.trial, self.model, optimizer)
+def _tally(loss: Tensor, scores_NK: Tensor, labels: Tensor) -> Tensor:
+    """(loss·videos, right, videos), without waiting for the device."""
+    videos = torch.tensor(float(len(labels)), device=loss.device)
+    right = (scores_NK.detach().argmax(1) == labels).sum()
+    return torch.stack([loss.detach() * videos, right, videos]).double()
 
-    def _epoch(self, epoch: int, optimizer: torch.optim.Optimizer) -> dict[str, float]:
-        started = time.perf_counter()
-        self.model.train()
-        sums = torch.zeros(3, dtype=torch.float64, device=self.transform.device)  # loss·videos, right, videos
-        rate = 0.0
-        for step, (x_NUCTHW, labels, *_) in enumerate(
-            self.batches.epoch(epoch), start=epoch * len(self.batches)
-        ):
-            rate = learning_rate(step, len(self.batches), self.recipe)
-            sums += self._step(x_NUCTHW, labels, rate, optimizer)
-        loss, right, videos = sums.tolist()
-        if not math.isfinite(loss):
-            raise TrialFailed(f"diverged: the training loss of epoch {epoch + 1} is {loss}")
-        trained = time.perf_counter() - started
-        return {
-            "epoch": epoch + 1,
-            "loss": loss / videos,
-            "lr": rate,
-            "train_top1": 100 * right / videos,
-            "val_top1": self.validate(),
-            "train_videos_per_s": videos / trained,
-            "seconds": time.perf_counter() - started,
-        }
 
-    def _step(
-        self, x_NUCTHW: Tensor, labels: Tensor, rate: float, optimizer: torch.optim.Optimizer
-    ) -> Tensor:
-        """One update; returns (loss·videos, right, videos) without waiting for the device."""
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        labels = labels.to(self.transform.device, non_blocking=True)
-        with autocast(self.numerics):
-            scores_NK = self.model(self.transform(x_NUCTHW))
-        loss = F.cross_entropy(scores_NK.float(), labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
-        optimizer.step()
-        videos = torch.tensor(float(len(labels)), device=loss.device)
-        right = (scores_NK.detach().argmax(1) == labels).sum()
-        return torch.stack([loss.detach() * videos, right, videos]).double()
-
-    def _tell(self) -> None:
-        if self.report is None:
-            return
-        done, last = len(self.history), self.history[-1]
-        left = (self.recipe.epochs - done) * sum(h["seconds"] for h in self.history) / done
-        self.report(
-            {
-                "state": "train",
-                "epoch": done,
-                "epochs": self.recipe.epochs,
-                "loss": last["loss"],
-                "val_top1": last["val_top1"],
-                "seconds_left": left,
-            }
-        )
+def _progress(history: list[dict[str, float]], epochs: int) -> dict[str, Any]:
+    done, last = len(history), history[-1]
+    left = (epochs - done) * sum(line["seconds"] for line in history) / done
+    return {
+        "state": "train",
+        "epoch": done,
+        "epochs": epochs,
+        "loss": last["loss"],
+        "val_top1": last["val_top1"],
+        "seconds_left": left,
+    }

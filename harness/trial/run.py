@@ -1,15 +1,13 @@
-"""One trial: build, fit, test, measure, record.
+"""One trial: build, start, train, test, record.
 
     record = run_trial(trial)
 
-The same function serves the command line, Ray, a debugger and a test.
+The same function serves the command line, Ray, a job array, a debugger and a test.
 """
 
 from __future__ import annotations
 
-import errno
 import time
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,148 +18,23 @@ import torch
 
 from harness import data
 from harness.base.errors import UserError
-from harness.base.text import first_line
-from harness.experiment.augment import Augment
 from harness.experiment.identity import trial_id
-from harness.experiment.sampling import FrameRule
 from harness.experiment.spec import TestProtocol, Trial
-from harness.models import VideoModel
-from harness.models.cost import CONVENTION, latency_and_memory, model_cost
+from harness.models import VideoModel, build_network
+from harness.models.cost import Cost, latency_and_memory, model_cost, shared_macs
+from harness.models.variant import load_variant_source
+from harness.results.metrics import CONVENTION, Truth, metric, score_metrics
 from harness.results.predictions import predictions_frame
 from harness.results.record import Record
-from harness.trial.build import build_model
-from harness.trial.evaluate import score_metrics, top_k_accuracy, video_scores
-from harness.trial.fit import Fit, InputTransform, Report, TrialFailed
-from harness.trial.pretrain import load_weights, prepare_weights
+from harness.trial.evaluate import video_scores
+from harness.trial.failure import SurroundingsError, TrialFailed
+from harness.trial.fit import InputTransform, Report, train
 from harness.trial.provenance import cpu_seconds, provenance
 from harness.trial.seeding import seed_everything, seed_for, set_numerics
+from harness.trial.start import keep_trunk, load_start
+from harness.trial.state import Checkpoints, Position
 
 TEST_BATCH_VIDEOS = 16
-
-
-@dataclass
-class _Bench:
-    """The pieces of one trial on its device."""
-
-    trial: Trial
-    dataset: data.Dataset
-    model: VideoModel
-    transform: InputTransform
-
-    def scores(self, role: data.Role, protocol: TestProtocol) -> np.ndarray:
-        """(V, G, K) scores of a role's videos under a protocol."""
-        trial, videos = self.trial, self.dataset.split(role)
-        groups = data.snippet_groups(protocol.U, trial.train.U, protocol.grouping)
-        batches = data.TestBatches(
-            videos,
-            trial.train.T,
-            protocol.U,
-            FrameRule(interval=trial.interval),
-            trial.crop_px,
-            protocol.crops,
-            TEST_BATCH_VIDEOS,
-        )
-        return video_scores(
-            self.model,
-            batches,
-            groups,
-            protocol,
-            videos=len(videos),
-            transform=self.transform,
-            numerics=trial.numerics,
-        )
-
-    def validate(self) -> float:
-        """Top-1 on val by one view (U snippets, centre crop): the curve, and what recipes are chosen by."""
-        scores_VGK = self.scores("select", TestProtocol(U=self.trial.train.U, crops=1, grouping="all"))
-        return top_k_accuracy(scores_VGK.mean(1), self.dataset.split("select").labels, 1)
-
-
-def _bench(trial: Trial, data_root: Path) -> _Bench:
-    set_numerics(trial.numerics)
-    device = trial.numerics.device
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TrialFailed(
-            "the profile asks for a GPU (numerics.device: cuda), and torch sees none on this machine"
-        )
-    dataset = data.open_dataset(data.dataset_spec(trial.dataset), data_root)
-    seed_everything(trial.seed, "init")
-    model = build_model(trial, dataset.info.num_classes)
-    if trial.pretraining is not None:
-        load_weights(model, prepare_start(trial, data_root))
-    channels_last(model)
-    transform = InputTransform(trial.recipe.mean, trial.recipe.std, device)
-    return _Bench(trial, dataset, model.to(device), transform)
-
-
-def channels_last(model: VideoModel) -> None:
-    """Convolution weights in channels-last layout (1.3 times faster on a CPU core at the embedded scale)."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv3d):
-            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last_3d)
-
-
-def prepare_start(trial: Trial, data_root: Path, report: Report | None = None) -> Path:
-    """Make the trial's starting weights unless they are there (`harness.trial.pretrain`); returns their file."""
-
-    def fit(start: Trial, tell: Report | None) -> VideoModel:
-        bench = _bench(start, data_root)
-        _fit(bench, None, tell)
-        return bench.model
-
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        return prepare_weights(trial, data_root, fit, report)
-
-
-def _fit(bench: _Bench, checkpoint_dir: Path | None, report: Report | None) -> Fit:
-    """Train the bench's network to its last epoch."""
-    trial = bench.trial
-    batches = data.TrainBatches(
-        bench.dataset.split("train"),
-        trial.train.T,
-        trial.train.U,
-        FrameRule(interval=trial.interval),
-        trial.crop_px,
-        trial.recipe.batch_videos,
-        seed_for(trial.seed, "data"),
-        Augment(flip=trial.recipe.horizontal_flip),
-    )
-    seed_everything(trial.seed, "train")
-    fit = Fit(
-        model=bench.model,
-        batches=batches,
-        recipe=trial.recipe,
-        numerics=trial.numerics,
-        transform=bench.transform,
-        validate=bench.validate,
-        trial=trial_id(trial),
-        checkpoint_dir=checkpoint_dir,
-        report=report,
-    )
-    fit.run()
-    return fit
-
-
-def _cost(bench: _Bench, curve: list[dict[str, float]]) -> dict[str, float]:
-    """Params and MACs of one view at the trial's own input, and what they took on this machine."""
-    trial, protocol = bench.trial, bench.trial.test
-    groups = data.snippet_groups(protocol.U, trial.train.U, protocol.grouping)
-    U = len(groups[0])
-    counted = model_cost(
-        build_model(trial, bench.dataset.info.num_classes), T=trial.train.T, U=U, crop_px=trial.crop_px
-    )
-    x_NUCTHW = torch.zeros(1, U, 3, trial.train.T, trial.crop_px, trial.crop_px, device=trial.numerics.device)
-    measured = latency_and_memory(bench.model, x_NUCTHW)
-    views = len(groups) * protocol.crops
-    return {
-        "params": counted.params,
-        "macs_per_view": counted.macs,
-        "views": views,
-        "macs_inference": counted.macs * views,
-        "latency_ms": 1000 * measured.latency_s,
-        "peak_memory_mb": measured.peak_memory_bytes / 2**20,
-        "train_videos_per_s": float(np.median([epoch["train_videos_per_s"] for epoch in curve])),
-    }
 
 
 def run_trial(
@@ -170,83 +43,215 @@ def run_trial(
     checkpoint_dir: Path | None = None,
     data_root: Path | None = None,
     report: Report | None = None,
+    trunk: Path | None = None,
+    loaders: int = 0,
 ) -> Record:
     """Run one trial from start (or its checkpoint) to end.
 
-    `report` is told after every epoch: state, epoch, epochs, loss, val_top1, seconds_left. Raises TrialFailed
-    where the trial itself is at fault, UserError where the dataset is not there, whatever the module raises.
+    `report` is told after every epoch: state, epoch, epochs, loss, val_top1, seconds_left. `trunk`: keep the trained
+    backbone there (a start trial). `loaders`: processes that read ahead. Raises TrialFailed where the trial itself is
+    at fault, UserError where its surroundings are, whatever the module raises.
     """
     started, cpu_started = time.perf_counter(), cpu_seconds()
-    bench = _bench(trial, data_root or data.data_root())
-    fit = _fit(bench, checkpoint_dir, report)
-    curve = fit.history
+    root = data_root or data.data_root()
+    set_numerics(trial.numerics)
+    _check_device(trial)
+    dataset = data.open_dataset(trial.dataset, root)
+    loading = _loading(trial, loaders)
+    seed_everything(trial.seed, "init")
+    model = build_model(trial, dataset.info.num_classes)
+    start_sha256 = load_start(model, trial, root)
+    counted = model_cost(model, T=trial.train.T, U=_group_size(trial), crop_px=trial.test_crop)
+    shared = shared_macs(model, T=trial.train.T, crop_px=trial.test_crop)
+    if trial.numerics.channels_last:
+        channels_last(model)
+    model.to(trial.numerics.device)
+
+    split = dataset.split("train")
+    batches = data.TrainBatches(
+        split,
+        trial.train.T,
+        trial.train.U,
+        trial.train.rule,
+        trial.train_crop,
+        trial.recipe.batch_videos,
+        seed_for(trial.seed, "data"),
+        trial.recipe.augment,
+        loading=loading,
+    )
+    one_view = TestProtocol(U=trial.train.U, crops=1, grouping="all", crop_px=trial.test_crop)
+    one_view = one_view.model_copy(update={"short_side": trial.test.short_side})
+    first = dataset.info.metrics[0]
+    judge = metric(first).function
+    assert judge is not None, (
+        f"dataset {dataset.info.name} is judged by {first}, which is no function of scores"
+    )
+    select = _Test(trial, dataset, "select", one_view, loading)
+    seed_everything(trial.seed, "train")
+    end = train(
+        model,
+        batches,
+        trial,
+        validate=lambda: judge(select.scores(model).mean(1), select.truth),
+        checkpoints=Checkpoints(checkpoint_dir, trial_id(trial)) if checkpoint_dir else None,
+        report=report,
+    )
+    if trunk is not None:
+        keep_trunk(model, trunk)
+
     if report is not None:
-        report({"state": "test", "epoch": len(curve), "epochs": len(curve), "seconds_left": 0.0})
-    split = bench.dataset.split("report")
-    scores_VGK = bench.scores("report", trial.test)
+        report({"state": "test", "epoch": len(end.history), "epochs": len(end.history), "seconds_left": 0.0})
+    test = _Test(trial, dataset, "report", trial.test, loading)
+    scores_VGK = test.scores(model)
     if not np.isfinite(scores_VGK).all():
         raise TrialFailed("diverged: a test score is not a number")
+    measured = latency_and_memory(model, _one_input(trial))
     return Record(
         trial=trial,
         status="done",
         metrics={
-            **score_metrics(scores_VGK, split.labels),
-            **bench.dataset.facet_metrics(scores_VGK.mean(1), "report"),
-            "val_top1": curve[-1]["val_top1"],
+            **score_metrics(scores_VGK.mean(1), test.truth),
+            **dataset.facet_metrics(scores_VGK.mean(1), "report"),
+            f"val_{first}": end.history[-1]["val_top1"],
         },
-        curve=pd.DataFrame(curve),
-        predictions=predictions_frame(scores_VGK, split.labels, split.video_ids),
-        cost=_cost(bench, curve),
-        provenance=_provenance(bench, fit, started, cpu_started),
+        curve=pd.DataFrame(end.history),
+        predictions=predictions_frame(scores_VGK, test.split.labels, test.split.video_ids),
+        cost={
+            **_counted(trial, counted, shared),
+            "latency_ms": 1000 * measured.latency_s,
+            "peak_memory_mb": measured.peak_memory_bytes / 2**20,
+            "train_videos_per_s": float(np.median([epoch["train_videos_per_s"] for epoch in end.history])),
+        },
+        provenance={
+            **provenance(trial.numerics),
+            **_facts(dataset.info, end),
+            "start_sha256": start_sha256,
+            "peak_memory_kind": measured.peak_memory_kind,
+            "wall_seconds": _before(end) + time.perf_counter() - started,
+            "cpu_seconds": cpu_seconds() - cpu_started,
+        },
     )
 
 
-def _provenance(bench: _Bench, fit: Fit, started: float, cpu_started: float) -> dict[str, Any]:
-    """`wall_seconds` counts the epochs of a killed predecessor, too; `cpu_seconds` is this process's alone."""
-    info = bench.dataset.info
-    before = sum(epoch["seconds"] for epoch in fit.history[: fit.resumed_from])
+def build_model(trial: Trial, num_classes: int) -> VideoModel:
+    """A fresh network by the trial's specification, its weights from torch's global generator.
+
+    Raises TrialFailed for what its model or a module refuses.
+    """
+    try:
+        for variant in trial.variants:
+            load_variant_source(variant.source, variant.file)
+        return build_network(trial.network, num_classes, U=trial.train.U, T=trial.train.T)
+    except UserError as error:
+        raise TrialFailed(str(error)) from error
+
+
+def channels_last(model: torch.nn.Module) -> None:
+    """Convolution weights in channels-last layout (1.3 times faster on a CPU core at the embedded scale)."""
+    layouts = {torch.nn.Conv3d: torch.channels_last_3d, torch.nn.Conv2d: torch.channels_last}
+    for module in model.modules():
+        for kind, layout in layouts.items():
+            if isinstance(module, kind):
+                module.weight.data = module.weight.data.contiguous(memory_format=layout)
+
+
+@dataclass(frozen=True)
+class _Test:
+    """The videos of one role under one protocol."""
+
+    trial: Trial
+    dataset: data.Dataset
+    role: data.Role
+    protocol: TestProtocol
+    loading: data.Loading
+
+    @property
+    def split(self) -> data.Split:
+        return self.dataset.split(self.role)
+
+    @property
+    def truth(self) -> Truth:
+        return Truth(self.split.labels, self.split.multi_hot)
+
+    def scores(self, model: VideoModel) -> np.ndarray:
+        """(V, G, K) scores."""
+        trial, protocol, split = self.trial, self.protocol, self.split
+        batches = data.TestBatches(
+            split,
+            trial.train.T,
+            protocol.U,
+            trial.train.rule,
+            protocol.crop_px or trial.test_crop,
+            protocol.crops,
+            TEST_BATCH_VIDEOS,
+            protocol.short_side,
+            model_U=trial.train.U,
+            loading=self.loading,
+        )
+        return video_scores(
+            model,
+            batches,
+            data.snippet_groups(protocol.U, trial.train.U, protocol.grouping),
+            protocol,
+            videos=len(split),
+            mirrored_labels=self.dataset.info.mirrored_labels(),
+            transform=InputTransform(trial.input, trial.numerics.device),
+            numerics=trial.numerics,
+        )
+
+
+def _check_device(trial: Trial) -> None:
+    if trial.numerics.device == "cuda" and not torch.cuda.is_available():
+        raise SurroundingsError(
+            "the profile asks for a GPU (numerics.device: cuda), and torch sees none on this machine"
+        )
+
+
+def _loading(trial: Trial, loaders: int) -> data.Loading:
+    cuda = trial.numerics.device == "cuda"
+    return data.Loading(workers=loaders, device="cuda" if cuda and loaders else None, pin=cuda)
+
+
+def _groups(trial: Trial) -> tuple[tuple[int, ...], ...]:
+    return data.snippet_groups(trial.test.U, trial.train.U, trial.test.grouping)
+
+
+def _group_size(trial: Trial) -> int:
+    return len(_groups(trial)[0])
+
+
+def _one_input(trial: Trial) -> torch.Tensor:
+    shape = (1, _group_size(trial), 3, trial.train.T, trial.test_crop, trial.test_crop)
+    return torch.zeros(shape, device=trial.numerics.device)
+
+
+def _counted(trial: Trial, counted: Cost, shared: int) -> dict[str, float]:
+    """Multiply-adds: of a view as papers count it, and of a test video as it was run.
+
+    `shared` are those of the steps that run once a snippet, however many groups it stands in.
+    """
+    groups, crops = _groups(trial), trial.test.crops
+    rest = counted.macs - shared * len(groups[0])
     return {
-        **provenance(bench.trial.numerics),
-        "dataset_manifest": info.manifest_hash,
-        "order_blind_ceiling": info.order_blind_ceiling,
-        "macs_convention": CONVENTION,
-        "resumed_from_epoch": fit.resumed_from,
-        "wall_seconds": before + time.perf_counter() - started,
-        "cpu_seconds": cpu_seconds() - cpu_started,
+        "params": counted.params,
+        "macs_per_view": counted.macs,
+        "views": len(groups) * crops,
+        "macs_inference": counted.macs * len(groups) * crops,
+        "macs_as_run": (shared * trial.test.U + rest * len(groups)) * crops,
     }
 
 
-def failed_record(trial: Trial, error: BaseException) -> Record:
-    """The row of a trial that raised: its reason in one line, and the traceback for whoever mends it."""
-    return Record(
-        trial=trial,
-        status="failed",
-        reason=failure_reason(error),
-        traceback="".join(traceback.format_exception(error)),
-        provenance=provenance(trial.numerics.model_copy(update={"device": "cpu"})),
-    )
+def _facts(info: data.DatasetInfo, end: Position) -> dict[str, Any]:
+    excluded = {role: len(videos) for role, videos in info.excluded.items() if videos}
+    return {
+        "dataset_manifest": info.manifest_hash,
+        "order_blind_ceiling": info.order_blind_ceiling,
+        "excluded_videos": excluded or None,
+        "macs_convention": CONVENTION,
+        "resumed_from_epoch": end.resumed_from,
+    }
 
 
-def failure_reason(error: BaseException) -> str:
-    """One line that a table cell can show."""
-    if isinstance(error, TrialFailed | UserError):
-        return first_line(error, empty="no message")
-    kind = "out of memory" if _out_of_memory(error) else type(error).__name__
-    return f"{kind}: {first_line(error, empty='no message')}"
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Torch's CPU allocator raises a bare RuntimeError, the kernel an OSError."""
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(
-        error
-    )
-
-
-def run_trial_safely(trial: Trial, **options: Any) -> Record:
-    """`run_trial`, with the trial's own exceptions turned into a failed record."""
-    try:
-        return run_trial(trial, **options)
-    except Exception as error:
-        return failed_record(trial, error)
+def _before(end: Position) -> float:
+    """Seconds of the epochs of a killed predecessor."""
+    return sum(line["seconds"] for line in end.history[: end.resumed_from])

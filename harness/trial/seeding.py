@@ -31,9 +31,9 @@ def seed_everything(seed: int, purpose: str) -> None:
 
 
 def set_numerics(numerics: Numerics) -> None:
-    """Fix what decides the last bits: threads, deterministic kernels, no autotuned convolutions."""
+    """Fix what decides the last bits: threads, and whether kernels may depend on the moment (CUDA)."""
     torch.set_num_threads(numerics.threads)
     if numerics.device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(numerics.deterministic, warn_only=True)
+        torch.backends.cudnn.benchmark = not numerics.deterministic

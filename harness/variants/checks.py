@@ -21,19 +21,20 @@ STARTS = 5  # a hidden ReLU may be dead at one start, not at all of them
 def options(subject: Subject) -> str:
     """Options have defaults that can be written down in an experiment and hashed."""
     parameters = inspect.signature(subject.entry.cls.__init__).parameters
-    missing = [name for name in ("channels", "U") if name not in parameters]
+    sizes = ("channels",) if subject.kind == "inside" else ("channels", "U")
+    missing = [name for name in sizes if name not in parameters]
     if missing:
         raise Broken(
             f"__init__ has no parameter {' and none '.join(missing)}",
-            "write `def __init__(self, channels: int, U: int, *, my_option: int = 3)`",
+            f"write `def __init__(self, {', '.join(f'{n}: int' for n in sizes)}, *, my_option: int = 3)`",
         )
-    for name in subject.entry.option_names():
-        default = subject.options.get(name, parameters[name].default)
-        if not isinstance(default, int | float | str | bool):
-            seen = "no default" if default is inspect.Parameter.empty else f"the default {default!r}"
+    own = {**{n: p.default for n, p in parameters.items() if n not in ("self", "channels", "U", "T")}}
+    chosen = {name: subject.options.get(name, default) for name, default in own.items()}
+    for name, value in chosen.items():
+        if not isinstance(value, int | float | str | bool | tuple):
+            seen = "no default" if value is inspect.Parameter.empty else f"the default {value!r}"
             raise Broken(f"the option {name!r} has {seen}", "give it a number, a word, True or False")
-    shown = [f"{n}={subject.options.get(n, parameters[n].default)}" for n in subject.entry.option_names()]
-    return ", ".join(shown) or "none"
+    return ", ".join(f"{name}={value}" for name, value in chosen.items()) or "none"
 
 
 def shapes(subject: Subject) -> str:
@@ -169,6 +170,10 @@ def reach(subject: Subject) -> str:
         changes = (module(moved) - base).abs().amax((0, 2, 3, 4, 5)) > 1e-6
         seen[:, u] = changes
     others = seen & ~torch.eye(U, dtype=torch.bool)
+    if others.any() and subject.kind == "inside":
+        raise Broken(
+            "a snippet sees another", "a module inside the snippet has (N·U, C, T, H, W): never mix along it"
+        )
     if not others.any():
         return "no snippet sees another: a module inside the snippet"
     farthest = max(abs(i - j) for i, j in others.nonzero().tolist())

@@ -14,7 +14,7 @@ from typing import Any
 from harness.trial.seeding import set_numerics
 from harness.variants import checks, network
 from harness.variants.network import reference_trial, start_fresh
-from harness.variants.subject import Broken, Finding, Subject, load_subject
+from harness.variants.subject import Broken, Finding, Subject, load_subject, load_subjects
 
 MODULE_CHECKS: dict[str, Callable[[Subject], str]] = {
     "options": checks.options,
@@ -26,6 +26,11 @@ MODULE_CHECKS: dict[str, Callable[[Subject], str]] = {
     "reach": checks.reach,
     "unusual values": checks.unusual_values,
     "checkpoints": checks.checkpoints,
+    "cost": network.cost,
+}
+MODEL_CHECKS: dict[str, Callable[[Subject], str]] = {
+    "scores": network.scores,
+    "places": network.places,
     "cost": network.cost,
 }
 
@@ -44,37 +49,48 @@ class CheckReport:
 
 
 def check_variant(path: Path, options: Mapping[str, Any] | None = None) -> CheckReport:
-    """Run every check on the module of a variant's file.
+    """Run every check on the one module or model of a variant's file.
 
     Raises UserError where there is nothing to check: the file cannot be read or run, does not register one
-    module, or has no such option.
+    thing, or that has no such option.
     """
-    subject = load_subject(path, options or {})
+    return check_subject(load_subject(path, options or {}))
+
+
+def check_all(path: Path, options: Mapping[str, Any] | None = None) -> list[CheckReport]:
+    """`check_variant` of everything that the file registers."""
+    return [check_subject(subject) for subject in load_subjects(path, options or {})]
+
+
+def check_subject(subject: Subject) -> CheckReport:
+    """Every check of its kind; only the first where it cannot even be built."""
+    file = subject.path.name
     with_place = run_check("place", _place, subject)
     if not with_place.ok:  # nothing can be built: every other check would say the same
-        return CheckReport(path.name, subject.name, (with_place,))
+        return CheckReport(file, subject.name, (with_place,))
     process = start_fresh(subject)
     try:
         set_numerics(reference_trial(subject).numerics)
-        findings = [run_check(name, check, subject) for name, check in MODULE_CHECKS.items()]
+        chosen = MODEL_CHECKS if subject.kind == "model" else MODULE_CHECKS
+        findings = [run_check(name, check, subject) for name, check in chosen.items()]
         findings.append(run_check("same numbers", lambda s: network.travels(s, process), subject))
     finally:
         process.kill()  # no effect on one that has answered
         process.communicate()
-    return CheckReport(path.name, subject.name, (with_place, *findings))
+    return CheckReport(file, subject.name, (with_place, *findings))
 
 
 def _place(subject: Subject) -> str:
     """It can be declared in a row and built."""
+    if subject.kind == "model":
+        model = reference_trial(subject).network
+        return f"{model.model!r} can be named in a row, with options {model.options}"
     checks.options(subject)
-    trial = reference_trial(subject)
+    placed = network.placed(reference_trial(subject), subject)
     subject.module()
-    places = ", ".join(
-        f"{stage} block {'+'.join(map(str, b))}" for stage, b in trial.network.placement.items()
-    )
-    return (
-        f"{subject.name!r} can stand at position {trial.network.position} of {places} (the DSA row's place)"
-    )
+    places = ", ".join(f"{stage} block {'+'.join(map(str, b))}" for stage, b in placed.placement.items())
+    whose = "its own place" if subject.kind == "inside" else "the DSA row's place"
+    return f"{subject.name!r} can stand at position {placed.position} of {places} ({whose})"
 
 
 def run_check(name: str, check: Callable[[Subject], str], subject: Subject) -> Finding:

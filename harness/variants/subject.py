@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.models.registry import AggregationEntry, aggregation_entry, check_options
+from harness.base.errors import UserError
+from harness.models.registry import ModelEntry, ModuleEntry, model_entry, module_entry
 from harness.models.variant import load_variant
 
 CHANNELS, U, T = 8, 4, 2  # of a check that is not about sizes
@@ -35,11 +36,27 @@ class Finding:
     remedy: str = ""
 
 
+class Snippets(nn.Module):
+    """A module inside the snippet, given (N, U, C, T, H, W) as one across snippets is."""
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside = inside
+
+    def forward(self, x_NUCTHW: Tensor) -> Any:
+        y = self.inside(x_NUCTHW.flatten(0, 1))
+        return y.unflatten(0, x_NUCTHW.shape[:2]) if isinstance(y, Tensor) and y.ndim else y
+
+
 @dataclass(frozen=True)
 class Subject:
-    """A variant that could be loaded, with the options under which it is checked."""
+    """Something that a variant's file registers, with the options under which it is checked.
+
+    kind: "across" (a module across snippets), "inside" (one inside the snippet) or "model".
+    """
 
     path: Path
+    kind: str
     name: str
     options: Mapping[str, Any]
 
@@ -48,15 +65,16 @@ class Subject:
         return self.path.name
 
     @property
-    def entry(self) -> AggregationEntry:
-        return aggregation_entry(self.name)
+    def entry(self) -> ModuleEntry:
+        return module_entry("inside" if self.kind == "inside" else "across", self.name)
 
     def module(
         self, channels: int = CHANNELS, snippets: int = U, frames: int = T, seed: int = 0
     ) -> nn.Module:
         """A fresh module in training mode, its weights from torch's generator at `seed`."""
         torch.manual_seed(seed)
-        return self.entry.build(channels, snippets, frames, self.options)
+        built = self.entry.build(channels, snippets, frames, self.entry.check(self.options))
+        return Snippets(built) if self.kind == "inside" else built
 
     def evaluated(self, snippets: int = U) -> nn.Module:
         """A module in eval mode that has seen three batches in training, so that running statistics are not fresh."""
@@ -73,11 +91,25 @@ class Subject:
         return f", line {lines[-1]} of {self.file}" if lines else ""
 
 
+def load_subjects(path: Path, options: Mapping[str, Any]) -> list[Subject]:
+    """All that a variant's file registers. Raises UserError where it does not run, or nothing has such an option."""
+    found, _ = load_variant(path)
+    subjects = [Subject(path, kind, name, dict(options)) for kind, name in found]
+    for subject in subjects:
+        checked: ModelEntry | ModuleEntry = (
+            model_entry(subject.name) if subject.kind == "model" else subject.entry
+        )
+        checked.check(options)
+    return subjects
+
+
 def load_subject(path: Path, options: Mapping[str, Any]) -> Subject:
-    """Load a variant. Raises UserError where the file does not run, or has no option of that name."""
-    name, _ = load_variant(path)
-    check_options(aggregation_entry(name), options)
-    return Subject(path, name, dict(options))
+    """The one thing that a variant's file registers. Raises UserError where there are several."""
+    subjects = load_subjects(path, options)
+    if len(subjects) > 1:
+        names = ", ".join(f"{s.kind} {s.name!r}" for s in subjects)
+        raise UserError(f"{path}: registers {len(subjects)} things ({names}); one of them must be named")
+    return subjects[0]
 
 
 def clip(

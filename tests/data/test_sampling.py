@@ -29,9 +29,7 @@ RULES = st.one_of(
 )
 
 
-def _train(  # noqa: PLR0917
-    frames: int, T: int, U: int, rule: FrameRule, seed: int = 0, fps: float = 25.0
-) -> np.ndarray:
+def _train(frames: int, T: int, U: int, rule: FrameRule, seed: int = 0, fps: float = 25.0) -> np.ndarray:
     return sampling.train_places(frames, T, U, rule, np.random.default_rng(seed), fps)
 
 
@@ -61,7 +59,7 @@ def _assert_evenly_spaced(indices_UT: np.ndarray, frames: int, interval: int) ->
 
 
 @given(FRAMES, T, U, RULES, st.floats(5, 60), st.integers(0, 2**32))
-def test_every_rule_stays_inside_and_repeats_itself(  # noqa: PLR0917
+def test_every_rule_stays_inside_and_repeats_itself(
     frames: int, T: int, U: int, rule: FrameRule, fps: float, seed: int
 ) -> None:
     for indices_UT in (_train(frames, T, U, rule, seed, fps), sampling.test_places(frames, T, U, rule, fps)):

@@ -8,7 +8,7 @@ EXPERIMENT = """\
 name: mine
 title: A user's own table
 defaults:
-  backbone: i3d_r50
+  model: i3d_r50
   train: {T: 4, U: 4}
   test: {U: 8, crops: 3, grouping: interleaved}
 rows:
@@ -35,14 +35,12 @@ recipe:
   optimizer: adamw
   lr: 2.0e-3
   weight_decay: 0.01
-  schedule: one_cycle
+  schedule: cosine
   warmup_epochs: 1
   epochs: 5
   batch_videos: 16
   clip_norm: 5
-  horizontal_flip: false
-  mean: [110, 110, 110]
-  std: [50, 50, 50]
+input: {mean: [110, 110, 110], std: [50, 50, 50]}
 test: {clips: 10, snippets: 8, crops: 1, grouping: interleaved}
 """
 

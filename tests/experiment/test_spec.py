@@ -11,21 +11,20 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from harness.experiment import spec
-from harness.experiment.spec import Aggregation, Frozen, Profile, Recipe, Resources, Row
+from harness.experiment.base import Frozen
+from harness.experiment.recipe import Recipe
+from harness.experiment.spec import Aggregation, Profile, Resources, Row
 from tests.experiment.files import PROFILE
 
 RECIPE: dict[str, Any] = {
     "optimizer": "sgd",
     "lr": 0.1,
     "weight_decay": 0.0,
-    "schedule": "one_cycle",
+    "schedule": "cosine",
     "warmup_epochs": 0,
     "epochs": 4,
     "batch_videos": 2,
     "clip_norm": 1,
-    "horizontal_flip": False,
-    "mean": (0, 0, 0),
-    "std": (1, 1, 1),
 }
 ALL = [m for m in vars(spec).values() if isinstance(m, type) and issubclass(m, BaseModel)]
 
@@ -79,7 +78,7 @@ def test_a_recipe_is_finite_and_not_negative(key: str, value: float) -> None:
 
 
 def test_a_row_is_measured_by_its_own_u() -> None:
-    sampling = {"name": "r", "backbone": "i3d_r18", "train": {"T": 4, "U": 4}}
+    sampling = {"name": "r", "model": "i3d_r18", "train": {"T": 4, "U": 4}}
     row = Row.model_validate(
         {**sampling, "test": {"U": 8, "grouping": "interleaved"}, "aggregation": {"name": "dsa", "U": 4}}
     )

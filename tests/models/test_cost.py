@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.models import create_model, register_aggregation, unregister_aggregation
+from harness.models import create_model, register_aggregation
 from harness.models.cost import Cost, CostError, latency_and_memory, model_cost
+from harness.models.registry import unregister
 
 TABLE = pd.read_csv(Path(__file__).parents[1] / "golden" / "costs_a_to_i.csv")
 DSA_RES5 = {"aggregation": "dsa", "stages": ("res5",), "beta": 1.0}
@@ -143,7 +144,7 @@ class _Unseen(nn.Module):
 def variant(request: pytest.FixtureRequest) -> Iterator[str]:
     register_aggregation("under_test", stages=("res3",))(request.param)
     yield "under_test"
-    unregister_aggregation("under_test")
+    unregister("under_test")
 
 
 @pytest.mark.parametrize("variant", [_Unseen], indirect=True)

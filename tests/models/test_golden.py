@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import golden_cases as golden
@@ -9,10 +10,11 @@ import pytest
 import torch
 
 from harness.models import create_model, load_release
-from harness.models.aggregation import AcrossSnippets, channels_taking_part
+from harness.models.across import AcrossSnippets, channels_taking_part
 from harness.models.dsa import DSA
+from harness.models.trn import MultiScaleRelation, from_trn
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-5
 RES5_LAST = {"aggregation": "dsa", "stages": ("res5",), "blocks": (3,), "beta": 1.0}
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "i3d_r18": ("dsanet", "i3d_r18", {}),
@@ -26,13 +28,19 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "v4d_i3d_r50": ("v4d", "i3d_r50", {"aggregation": "v4d"}),
     "tsm_r50": ("tsm", "tsm_r50", {"U": 1}),
     "tsn_r50": ("torchvision", "tsn_r50", {"U": 1}),
+    "tea_r50": ("tea", "tea_r50", {"U": 1}),
+    "tanet_r50": ("tanet", "tanet_r50", {"U": 1, "T": 8}),
+    "mvfnet_r50": ("mvfnet", "mvfnet_r50", {"U": 1}),
+    "bninception": ("bninception", "tsn_bninception", {"U": 1}),
+    "eco_lite_8": ("eco", "eco_lite", {"U": 1}),
 }
 
 
 def _video_batch(description: dict[str, Any]) -> torch.Tensor:
     x = golden.activation("input", description["input_shape"])
-    if "T" in description:  # (N·T, C, H, W): one snippet of T frames
-        return x.unflatten(0, (-1, 1, description["T"])).transpose(2, 3)
+    frames = {"bninception": 1, "eco_lite_8": 8}.get(description["case"], description.get("T"))
+    if frames:  # (N·T, C, H, W): one snippet of T frames
+        return x.unflatten(0, (-1, 1, frames)).transpose(2, 3)
     return x.unflatten(0, (-1, description.get("U", 4)))
 
 
@@ -47,6 +55,22 @@ def test_network_gives_the_releases_logits(name: str, record_property: Any) -> N
     record_property("relative_error", error)
     print(f"{name}: relative error {error:.1e}")
     assert error < TOLERANCE
+
+
+def test_relations_of_trn_for_the_tuples_that_its_release_drew() -> None:
+    description, outputs = golden.case("trn_multiscale_head")
+    _, T, features = description["input_shape"]
+    head = MultiScaleRelation(features, T, num_classes=11, hidden=256).eval()
+    renamed = from_trn(golden.state_dict(description))
+    head.load_state_dict({name.removeprefix("head.relation."): t for name, t in renamed.items()})
+    drawn = [
+        [list(combinations(range(T), n))[index] for index in indices]
+        for n, indices in zip((3, 2), description["chosen"], strict=True)
+    ]
+    x_BTF = golden.activation("input", description["input_shape"])
+    with torch.inference_mode():
+        ours = head(x_BTF, [[tuple(range(T))], *drawn])
+    assert golden.relative_error(ours, outputs["output"]) < TOLERANCE
 
 
 def _dsa_site(description: dict[str, Any]) -> AcrossSnippets:

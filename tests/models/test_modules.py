@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from harness.models import create_model
-from harness.models.aggregation import AcrossSnippets
+from harness.models.across import AcrossSnippets
 from harness.models.dsa import DSA, aggregate_snippets
 from harness.models.se import SE
-from harness.models.temporal_shift import temporal_shift
+from harness.models.tsm import TemporalShift
 from harness.models.v4d import V4D
 
 sizes = st.tuples(*[st.integers(1, 4)] * 6)
@@ -123,7 +123,7 @@ def test_temporal_shift_moves_an_eighth_each_way() -> None:
         torch.arange(16.0)[None, :, None, None, None] * 100
         + torch.arange(1.0, 5.0)[None, None, :, None, None]
     )
-    y = temporal_shift(x.expand(1, 16, 4, 2, 2))[0, :, :, 0, 0]
+    y = TemporalShift(16)(x.expand(1, 16, 4, 2, 2))[0, :, :, 0, 0]
     assert y[0].tolist() == [2, 3, 4, 0] and y[1].tolist() == [102, 103, 104, 0]
     assert y[2].tolist() == [0, 201, 202, 203] and y[3].tolist() == [0, 301, 302, 303]
     assert torch.equal(y[4:], x[0, 4:, :, 0, 0])
@@ -150,6 +150,7 @@ def test_site_refuses_rows_that_are_no_whole_videos_and_modules_that_change_the_
 @pytest.mark.parametrize("aggregation", ["average", "se", "dsa", "v4d"])
 def test_who_looks_across_snippets(aggregation: str) -> None:
     options = {} if aggregation == "average" else {"stages": "res3"}
+    torch.manual_seed(0)
     model = create_model("i3d_r18", 5, aggregation=aggregation, width=8, **options).eval()
     x = torch.randn(1, 4, 3, 2, 32, 32, requires_grad=True)
     model.forward_snippets(x)[0, 0].sum().backward()

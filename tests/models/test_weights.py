@@ -20,7 +20,7 @@ def _image_network() -> tuple[VideoModel, dict[str, Tensor]]:
         own = name.removeprefix("backbone.").replace("stem.", "conv1.").replace("stem_bn.", "bn1.")
         for stage in range(2, 6):
             own = own.replace(f"res{stage}.", f"layer{stage - 1}.")
-        own = own.replace("shortcut.", "downsample.").replace("head.", "fc.")
+        own = own.replace("shortcut.", "downsample.").replace("head.fc.", "fc.")
         renamed[own] = tensor[:, :, 0] if tensor.ndim == 5 else tensor
     return frame_wise, renamed
 
@@ -32,8 +32,8 @@ def test_inflated_network_sees_a_still_clip_as_the_image_network_does() -> None:
     inflated.head.load_state_dict(frame_wise.head.state_dict())
     still = torch.randn(1, 1, 3, 1, 32, 32)
     with torch.inference_mode():
-        image = frame_wise.backbone(still.flatten(0, 1), 1)
-        clip = inflated.backbone(still.expand(-1, -1, -1, 21, -1, -1).flatten(0, 1), 1)
+        image = frame_wise.backbone(still.flatten(0, 1))
+        clip = inflated.backbone(still.expand(-1, -1, -1, 21, -1, -1).flatten(0, 1))
     # 8 temporal convolutions of reach 1 stand on either side: only the middle is free of the zero padding.
     torch.testing.assert_close(clip[:, :, 10:11], image, rtol=1e-3, atol=1e-4)
 
@@ -56,7 +56,7 @@ def test_checkpoints_without_batch_counters_are_accepted() -> None:
     old = {name: t for name, t in state.items() if not name.endswith("num_batches_tracked")}
     other = create_model("tsn_r18", 5, width=8, U=1)
     load_release(other, old, "torchvision")
-    assert torch.equal(other.head.weight, frame_wise.head.weight)
+    assert torch.equal(other.head.fc.weight, frame_wise.head.fc.weight)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_checkpoints_without_batch_counters_are_accepted() -> None:
         (lambda state: state.update(extra=torch.zeros(2)), "left over: backbone.extra"),
         (
             lambda state: state.update({"fc.bias": torch.zeros(6)}),
-            r"another shape: head.bias \(6,\) for \(5,\)",
+            r"another shape: head.fc.bias \(6,\) for \(5,\)",
         ),
     ],
 )

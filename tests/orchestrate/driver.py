@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from harness.orchestrate import execute
-from harness.orchestrate.progress import PlainProgress
+from harness.orchestrate.screen import PlainProgress
 from harness.plan.pending import pending
 from harness.results import Store
 from tests.orchestrate import fakes
@@ -17,7 +17,7 @@ def drive(root: Path, seeds: list[int], inline: bool = False) -> int:
     store = Store(root)
     todo = pending(fakes.plan(*seeds), store).todo
     outcome = execute(
-        todo, store, fakes.profile(), data_root=root, progress=PlainProgress(), inline=inline, run=fakes.RUN
+        todo, store, fakes.profile(), data_root=root, progress=PlainProgress(), inline=inline, run=fakes.run
     )
     return 130 if outcome.interrupted else 1 if outcome.failed else 0
 

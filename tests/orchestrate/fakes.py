@@ -1,11 +1,13 @@
 """Trials that cost nothing, chosen by their seed, for the executors' tests.
 
-What happens to a trial is real: it raises, or its process is killed. Where `HARNESS_FAKE_DIR` is set, every
+What happens to a trial is real: it raises, its disk is full, or its process is killed. Where `HARNESS_FAKE_DIR` is
+set, every
 start is a line of its `log.txt`: seed, process id, the epoch it went on from.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,20 +18,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.experiment.identity import trial_id
 from harness.experiment.load import load_experiment, load_profile
 from harness.experiment.spec import Profile, Trial
 from harness.plan.expand import Planned, plan_trials
-from harness.trial.record import Record
+from harness.results.record import Record
 
-RUN = "tests.orchestrate.fakes:run"
 EPOCHS = 4
-OK, RAISES, KILLED_ONCE, KILLED_ALWAYS, WAITS, ESCAPES = 0, 1, 2, 3, 4, 5
+OK, RAISES, KILLED_ONCE, KILLED_ALWAYS, WAITS, ESCAPES, DISK_FULL = 0, 1, 2, 3, 4, 5, 6
 
 
 def plan(*seeds: int) -> list[Planned]:
     """One trial a seed: the DSA row of table (a)."""
     trials = plan_trials(load_experiment("ablation_a"), load_profile("embedded"), seeds)
     return [p for p in trials if p.row.startswith("DSA")]
+
+
+def with_start(seed: int, start_seed: int) -> Planned:
+    """A trial whose start (seed `start_seed`) is nowhere yet."""
+    (one,) = plan(seed)
+    start = one.trial.start.model_copy(update={"seed": start_seed})
+    trial = one.trial.model_copy(update={"start": start})
+    return Planned(one.experiment, one.row, one.profile, seed, trial, trial_id(trial))
 
 
 def profile(max_retries: int = 1) -> Profile:
@@ -39,13 +49,26 @@ def profile(max_retries: int = 1) -> Profile:
     return embedded.model_copy(update={"resources": resources})
 
 
-def run(trial: Trial, *, checkpoint_dir: Path, data_root: Path, report: Any) -> Record:
+def run(
+    trial: Trial,
+    *,
+    checkpoint_dir: Path,
+    data_root: Path,
+    report: Any,
+    trunk: Path | None = None,
+    loaders: int = 0,
+) -> Record:
     """Four epochs with a checkpoint each. The curve is the whole history, so a bad resume shows."""
     kind = trial.seed % 10
     history = _history(checkpoint_dir)
     _log(f"seed={trial.seed} pid={os.getpid()} from={len(history)}")
     if kind == ESCAPES:
         raise ImportError("the code of the trial cannot be imported")
+    if kind == DISK_FULL and not (data_root / "room").exists():
+        raise OSError(errno.ENOSPC, "No space left on device", str(checkpoint_dir / "last.pt"))
+    if trunk is not None:
+        trunk.parent.mkdir(parents=True, exist_ok=True)
+        trunk.write_bytes(b"trunk")
     for epoch in range(len(history) + 1, EPOCHS + 1):
         while kind == WAITS and epoch > 1 and not _may_go_on():
             time.sleep(0.05)
@@ -55,7 +78,7 @@ def run(trial: Trial, *, checkpoint_dir: Path, data_root: Path, report: Any) -> 
         if kind == KILLED_ALWAYS or (kind == KILLED_ONCE and epoch == 2):
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == RAISES:
-            return Record(trial, "failed", reason="RuntimeError: the module raises", traceback="Traceback …")
+            raise RuntimeError("the module raises")
     return _record(trial, history)
 
 

@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 
 from harness.base.errors import UserError
+from harness.experiment.identity import trial_id
 from harness.experiment.load import ROOT
+from harness.experiment.start import start_trial, trunk_path
 from harness.orchestrate import Outcome, execute
-from harness.orchestrate.progress import PlainProgress
+from harness.orchestrate.screen import PlainProgress
+from harness.plan.expand import Planned
 from harness.plan.pending import pending
 from harness.results import Store
 from tests.orchestrate import fakes
@@ -26,7 +29,7 @@ def _execute(store: Store, *seeds: int, stream: Any = None, retry_failed: bool =
     todo = pending(fakes.plan(*seeds), store, retry_failed=retry_failed).todo
     progress = PlainProgress(stream or io.StringIO())
     return execute(
-        todo, store, fakes.profile(), data_root=store.root, progress=progress, inline=True, run=fakes.RUN
+        todo, store, fakes.profile(), data_root=store.root, progress=progress, inline=True, run=fakes.run
     )
 
 
@@ -90,7 +93,7 @@ def test_signals_stop_cleanly_and_say_what_is_kept(tmp_path: Path, number: signa
     before = signal.getsignal(number)
     todo = fakes.plan(0, 10)
     outcome = execute(
-        todo, store, fakes.profile(), data_root=tmp_path, progress=progress, inline=True, run=fakes.RUN
+        todo, store, fakes.profile(), data_root=tmp_path, progress=progress, inline=True, run=fakes.run
     )
     assert outcome.interrupted
     assert (outcome.done, outcome.not_run) == ([todo[0].id], [todo[1].id])
@@ -111,6 +114,80 @@ def test_plain_lines_tell_every_event(tmp_path: Path) -> None:
     assert lines[4] == f"FAILED {row} 1: RuntimeError: the module raises"
 
 
+def test_an_error_of_the_surroundings_stops_the_run_and_is_no_verdict(tmp_path: Path) -> None:
+    """A full disk met by one trial: those before it are kept, the same command goes on."""
+    store = Store(tmp_path)
+    with pytest.raises(UserError, match=r"No space left.*met by .*seed 6.*Finished records are kept"):
+        _execute(store, 0, fakes.DISK_FULL, 10)
+    assert store.done() == {fakes.plan(0)[0].id}
+    assert store.failed() == {}
+    (tmp_path / "room").touch()
+    assert len(_execute(store, 0, fakes.DISK_FULL, 10).done) == 2
+
+
+def test_a_trial_that_another_process_finished_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_FAKE_DIR", str(tmp_path))
+    store = Store(tmp_path)
+    todo = pending(fakes.plan(0, 10), store).todo
+    _execute(store, 10)
+    progress = PlainProgress(io.StringIO())
+    kept = store.path("trials", todo[1].id).stat().st_mtime_ns
+    outcome = execute(
+        todo, store, fakes.profile(), data_root=tmp_path, progress=progress, inline=True, run=fakes.run
+    )
+    assert outcome.done == [p.id for p in todo]
+    assert [start["seed"] for start in fakes.starts(tmp_path)] == [10, 0]
+    assert store.path("trials", todo[1].id).stat().st_mtime_ns == kept
+
+
+def test_a_start_runs_first_and_only_while_its_file_is_missing(tmp_path: Path) -> None:
+    store, one = Store(tmp_path / "runs"), fakes.with_start(0, start_seed=20)
+    start = start_trial(one.trial)
+    assert start is not None
+    log = io.StringIO()
+    outcome = _run([one], store, tmp_path, log)
+    assert (outcome.done, outcome.failed, outcome.not_run) == ([one.id], {}, [])
+    told = [line.split("] ")[-1] for line in log.getvalue().splitlines()]
+    assert told[0] == "2 trials to run, 0 settled before"
+    assert told[1] == "start  ablation_a · start of i3d_r18 · seed 20"
+    assert trunk_path(start, tmp_path).read_bytes() == b"trunk"
+    assert store.record(trial_id(start)).trial == start, "a start is a trial with a record"
+    again = fakes.with_start(10, start_seed=20)
+    log = io.StringIO()
+    _run([again], store, tmp_path, log)
+    assert "start of" not in log.getvalue()
+    trunk_path(start, tmp_path).unlink()  # a purged data folder: the trunk is made again
+    log = io.StringIO()
+    _run([fakes.with_start(30, start_seed=20)], store, tmp_path, log)
+    assert "done   ablation_a · start of i3d_r18" in log.getvalue()
+
+
+def test_trials_whose_start_failed_are_not_run_and_say_so(tmp_path: Path) -> None:
+    store, blocked, free = Store(tmp_path / "runs"), fakes.with_start(0, fakes.RAISES), fakes.plan(10)[0]
+    log = io.StringIO()
+    outcome = _run([blocked, free], store, tmp_path, log)
+    start = start_trial(blocked.trial)
+    assert start is not None
+    assert outcome.done == [free.id]
+    assert outcome.failed == {trial_id(start): "RuntimeError: the module raises"}
+    assert outcome.not_run == [blocked.id]
+    assert f"1 trials are not run: the start that they need failed ({trial_id(start)})" in log.getvalue()
+
+
+def _run(todo: list[Planned], store: Store, data_root: Path, log: io.StringIO) -> Outcome:
+    return execute(
+        todo,
+        store,
+        fakes.profile(),
+        data_root=data_root,
+        progress=PlainProgress(log),
+        inline=True,
+        run=fakes.run,
+    )
+
+
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB."""
@@ -129,7 +206,9 @@ def test_a_full_disk_is_one_message_and_finished_records_stay(tiny_disk: Path) -
     store = Store(tiny_disk / "store")
     _execute(store, 0)
     (tiny_disk / "ballast").write_bytes(b"x" * (os.statvfs(tiny_disk).f_bavail * 4096 - 4 * 4096))
-    with pytest.raises(UserError, match=r"disk is full.*Finished records are kept"):
+    with pytest.raises(
+        UserError, match=r"disk is full.*met by ablation_a · DSA.*seed 10.*Finished records are kept"
+    ):
         _execute(store, 10)
     assert store.done() == {fakes.plan(0)[0].id}
     assert not list(tiny_disk.rglob("*.parquet.*.tmp")), "a half-written file was left"

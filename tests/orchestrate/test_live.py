@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.orchestrate.collect import Collector
-from harness.orchestrate.live import LAST_SHOWN, LiveProgress
-from harness.orchestrate.ray_tune import _watcher
-from harness.orchestrate.signals import StopWish
+from harness.base.signals import StopWish
+from harness.orchestrate.execute import Collector
+from harness.orchestrate.ray_tune import make_watcher
+from harness.orchestrate.screen import LAST_SHOWN, LiveProgress
 from harness.results import Store
-from tests.factories import make_record
 from tests.orchestrate import fakes
 
 
@@ -46,7 +45,7 @@ def test_the_table_stays_short_with_hundreds_of_trials() -> None:
     progress = _progress(200)
     for planned in fakes.plan(*range(100)):
         progress.started(planned)
-        progress.done(planned, make_record(planned))
+        progress.done(planned, {"top1": 75.0})
     progress.failed(fakes.plan(100)[0], "diverged")
     screen = _screen(progress)
     assert len(screen) <= LAST_SHOWN + 3
@@ -59,7 +58,7 @@ def test_time_left_is_the_unfinished_share_of_what_passed() -> None:
     progress = _progress(4)
     assert progress.forecast.seconds_left is None
     progress.forecast.started -= 60.0
-    progress.done(fakes.plan(0)[0], make_record(fakes.plan(0)[0]))
+    progress.done(fakes.plan(0)[0], {"top1": 75.0})
     progress.reported(fakes.plan(1)[0], {"epoch": 5, "epochs": 5})
     left = progress.forecast.seconds_left
     assert left is not None
@@ -74,6 +73,6 @@ def test_tune_can_pickle_its_callback_while_the_screen_is_live(tmp_path: Path) -
 
     progress = LiveProgress(Console(file=io.StringIO(), force_terminal=True))
     progress.begin([], settled=0)
-    watcher = _watcher(Collector([], Store(tmp_path), progress), StopWish(progress.say))
+    watcher = make_watcher(Collector([], Store(tmp_path), progress), StopWish(progress.say), "1 CPU")
     assert len(cloudpickle.dumps(watcher)) > 0
     progress.live.stop()

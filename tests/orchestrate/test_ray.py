@@ -166,7 +166,7 @@ def test_a_profile_that_asks_for_more_than_there_is_is_refused(monkeypatch: pyte
     from harness.orchestrate.ray_tune import check_resources
 
     resources = fakes.profile().resources.model_copy(update={"cpus": 3})
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
     check_resources(fakes.profile())
-    with pytest.raises(UserError, match=r"needs 3 CPU, but Ray has 2 here.*RAY_ADDRESS"):
+    with pytest.raises(UserError, match=r"needs 3 CPU on one machine, but Ray has 2 CPU here.*RAY_ADDRESS"):
         check_resources(fakes.profile().model_copy(update={"resources": resources}))

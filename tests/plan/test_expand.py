@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness.base.errors import UserError
 from harness.experiment import load_experiment, load_profile
+from harness.experiment.datasets import ScriptedDigits
+from harness.experiment.identity import trial_id
+from harness.experiment.load import ROOT
 from harness.experiment.spec import Experiment, Profile, TestProtocol
-from harness.plan.expand import Planned, distinct, plan_trials, test_protocol
+from harness.plan.expand import Planned, distinct, plan_trials, test_protocol, with_starts
 from tests.experiment.files import EXPERIMENT, PROFILE, spoiled, write
 
 VARIANT = """
@@ -59,17 +65,18 @@ def test_distinct_keeps_the_first_of_each_id(experiment: Experiment, profile: Pr
 
 def test_every_default_is_resolved(experiment: Experiment, profile: Profile) -> None:
     plain, module = (p.trial for p in plan_trials(experiment, profile, [0]))
-    assert plain.network.placement == {}
-    assert (plain.network.position, plain.network.beta, plain.network.options) == (None, 1.0, {})
-    assert module.network.placement == {"res5": (2,)}
-    assert (module.network.position, module.network.beta) == ("II", 1 / 8)
-    assert module.dataset["length"] == [72, 88], "the generator's defaults are spelled out"
-    assert module.network.inflate == ("res4", "res5")
+    assert plain.network.aggregation is None
+    placed = module.network.aggregation
+    assert placed is not None
+    assert (placed.placement, placed.position, placed.beta) == ({"res5": (2,)}, "II", 1 / 8)
+    assert isinstance(module.dataset, ScriptedDigits)
+    assert module.dataset.length == (72, 88), "the generator's defaults are spelled out"
+    assert module.network.options["inflate"] == ("res4", "res5")
 
 
 def test_a_2d_backbone_has_no_inflated_stages(tmp_path: Path, profile: Profile) -> None:
     flat = load_experiment(write(tmp_path, "mine", spoiled(EXPERIMENT, "i3d_r50", "tsm_r50")))
-    assert {p.trial.network.inflate for p in plan_trials(flat, profile, [0])} == {()}
+    assert not any("inflate" in p.trial.network.options for p in plan_trials(flat, profile, [0]))
 
 
 def test_the_profiles_protocol_takes_the_rows_place(experiment: Experiment, profile: Profile) -> None:
@@ -109,9 +116,11 @@ def test_a_mistake_of_what_was_made_in_python_names_it(experiment: Experiment, p
     made = Experiment(name="made", title="t", rows=(wrong,))
     with pytest.raises(UserError, match=r"^experiment 'made': row 'module': alpha 0: "):
         plan_trials(made, profile, [0])
-    bare = Profile.model_validate({**profile.model_dump(), "dataset": {"name": "nowhere"}})
-    with pytest.raises(UserError, match=r"^profile 'small': dataset: unknown dataset 'nowhere'"):
-        plan_trials(experiment, bare, [0])
+    wide = profile.scale.model_copy(update={"options": {"widht": 8}})
+    with pytest.raises(UserError, match=r"^profile 'made': unknown key 'scale.widht' \(did you mean 'width'"):
+        plan_trials(
+            experiment, Profile.model_validate({**profile.model_dump(), "name": "made", "scale": wide}), [0]
+        )
 
 
 def test_a_variant_goes_with_the_rows_that_name_it(
@@ -122,8 +131,69 @@ def test_a_variant_goes_with_the_rows_that_name_it(
     row = experiment.rows[1]
     aggregation = row.aggregation.model_copy(update={"name": "tests_expand", "options": {}})
     rows = (*experiment.rows, row.model_copy(update={"name": "new", "aggregation": aggregation}))
-    planned = plan_trials(experiment.model_copy(update={"rows": rows}), profile, [0], variant=path)
-    assert [p.trial.variant and p.trial.variant.file for p in planned] == [None, None, "mine.py"]
-    assert planned[2].trial.variant is not None
-    assert planned[2].trial.variant.source == VARIANT
-    assert planned[2].trial.network.options == {"gain": 1.0}
+    planned = plan_trials(experiment.model_copy(update={"rows": rows}), profile, [0], variants=[path])
+    assert [[v.file for v in p.trial.variants] for p in planned] == [[], [], ["mine.py"]]
+    assert planned[2].trial.variants[0].source == VARIANT
+    assert planned[2].trial.network.aggregation is not None
+    assert planned[2].trial.network.aggregation.options == {"gain": 1.0}
+
+
+def test_an_experiment_names_its_variants_itself(tmp_path: Path, profile: Profile) -> None:
+    """By files beside it; `--variant` then adds nothing."""
+    (tmp_path / "own.py").write_text(VARIANT.replace("tests_expand", "tests_expand_own"))
+    text = spoiled(EXPERIMENT, "name: dsa", "name: tests_expand_own").replace("      alpha: 2\n", "")
+    own = load_experiment(write(tmp_path, "mine", f"{text}variants: [own.py]\n"))
+    planned = plan_trials(own, profile, [0])
+    assert [len(p.trial.variants) for p in planned] == [0, 1]
+    gone = load_experiment(write(tmp_path, "mine", f"{text}variants: [own.py, other.py]\n"))
+    with pytest.raises(UserError, match=r"mine.yaml:\d+: variants: .*other.py: there is no such file"):
+        plan_trials(gone, profile, [0])
+
+
+def test_a_second_expansion_needs_no_torch_and_is_the_same(
+    tmp_path: Path, experiment: Experiment, profile: Profile
+) -> None:
+    first = [p.id for p in plan_trials(experiment, profile, [0, 1])]
+    code = (
+        "import sys; from harness.experiment import load_experiment, load_profile; "
+        "from harness.plan.expand import plan_trials; "
+        f"e, p = load_experiment({str(experiment.file)!r}), load_profile({str(profile.file)!r}); "
+        "print(*[one.id for one in plan_trials(e, p, [0, 1])]); assert 'torch' not in sys.modules"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == first
+
+
+@pytest.mark.parametrize(
+    "old, new", [("alpha: 2", "alpha: 4"), ("model: i3d_r50", "model: i3d_r18"), ("1/8", "1/4")]
+)
+def test_what_a_file_says_now_counts(
+    tmp_path: Path, experiment: Experiment, profile: Profile, old: str, new: str
+) -> None:
+    before = [p.id for p in plan_trials(experiment, profile, [0])]
+    changed = load_experiment(write(tmp_path, "mine", spoiled(EXPERIMENT, old, new)))
+    assert [p.id for p in plan_trials(changed, profile, [0])] != before
+
+
+def test_a_changed_recipe_file_counts(tmp_path: Path, profile: Profile) -> None:
+    recipe = tmp_path / "slow.yaml"
+    fields = {**profile.model_dump(mode="json")["recipe"], "epochs": 5}
+    recipe.write_text(
+        yaml.safe_dump(
+            {"name": "slow", "description": "-", "recipe": fields, "sources": dict.fromkeys(fields, "ours")}
+        )
+    )
+    text = spoiled(EXPERIMENT, "  train: {T: 4, U: 4}\n", f"  train: {{T: 4, U: 4}}\n  recipe: {recipe}\n")
+    own = load_experiment(write(tmp_path, "mine", text))
+    free = profile.model_copy(update={"recipe": None})
+    assert plan_trials(own, free, [0])[0].trial.recipe.epochs == 5
+    recipe.write_text(recipe.read_text().replace("epochs: 5", "epochs: 7"))
+    assert plan_trials(own, free, [0])[0].trial.recipe.epochs == 7
+
+
+def test_starts_come_before_the_trials_that_need_them(experiment: Experiment) -> None:
+    planned = plan_trials(experiment, load_profile("smoke"), [0, 1])
+    ordered = with_starts(planned)
+    assert [p.row for p in ordered] == ["start of i3d_r50", "plain", "module", "plain", "module"]
+    assert ordered[0].id == trial_id(ordered[0].trial)
+    assert with_starts(plan_trials(experiment, load_profile("smoke"), [])) == []

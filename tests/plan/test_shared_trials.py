@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.experiment import load_experiment
-from harness.experiment.spec import Profile, Recipe
+from harness.experiment.recipe import Recipe
+from harness.experiment.spec import Profile
 from harness.plan.expand import distinct, plan_trials
 
 SAME = [
@@ -31,11 +32,10 @@ def ids() -> dict[str, str]:
         epochs=100,
         batch_videos=96,
         clip_norm=40,
-        horizontal_flip=True,
-        mean=(0, 0, 0),
-        std=(1, 1, 1),
     )
-    profile = Profile(name="p", description="-", dataset={"name": "scripted_digits"}, recipe=recipe)
+    profile = Profile.model_validate(
+        {"name": "p", "description": "-", "dataset": {"name": "scripted_digits"}, "recipe": recipe}
+    )
     found = [
         (letter, p)
         for letter in "abcdefgh"

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from harness.experiment import Profile, load_experiment
-from harness.methods.evidence import gather
-from harness.methods.signature import short_hash
-from harness.reports.reading import right_answers
+from harness.methods import gather
+from harness.methods.fairness import short_hash
 from harness.reports.words import VERDICTS
 from harness.statistics.intervals import mean_interval
 from harness.statistics.paired import Comparison, Flip, compare, flips
@@ -67,9 +66,9 @@ def compared(
     profile: Profile, frame: pd.DataFrame, new: str, base: str
 ) -> tuple[Comparison, tuple[Flip, ...]]:
     """The same comparison in Python."""
-    evidence = gather(load_experiment("ablation_a"), profile, frame, seeds=(0, 1, 2))
-    rows = {row.row.name: row for row in evidence.rows}
-    new_SV, base_SV = right_answers(rows[new]), right_answers(rows[base])
+    gathered = gather(load_experiment("ablation_a"), profile, frame, seeds=(0, 1, 2))
+    rows = {row.label: row for row in gathered.methods}
+    new_SV, base_SV = rows[new].right(), rows[base].right()
     return compare(new_SV, base_SV, rows[new].seeds), flips(new_SV, base_SV)
 
 
@@ -89,8 +88,8 @@ def test_a_click_on_a_header_sorts_up_down_and_back(
 ) -> None:
     declared = shown.run(NAMES)
     means = {
-        row.row.name: row.done["top1"].mean()
-        for row in gather(load_experiment("ablation_a"), profile, page_frame, (0, 1, 2)).rows
+        row.label: row.lines["top1"].mean()
+        for row in gather(load_experiment("ablation_a"), profile, page_frame, (0, 1, 2)).methods
     }
     click = f"""
         const head = document.querySelectorAll('{TABLE}')[0].querySelector('th[data-key=top1]');
@@ -136,8 +135,8 @@ def test_a_table_works_by_keyboard_alone(shown: Browser) -> None:
 def test_the_detail_of_a_cell_names_every_seed(
     shown: Browser, profile: Profile, page_frame: pd.DataFrame
 ) -> None:
-    evidence = gather(load_experiment("ablation_a"), profile, page_frame, (0, 1, 2))
-    row = evidence.rows[4]
+    gathered = gather(load_experiment("ablation_a"), profile, page_frame, (0, 1, 2))
+    row = gathered.methods[4]
     text, links = shown.run(
         f"""
         const rows = [...document.querySelectorAll('{TABLE}')[0].tBodies[0].rows];
@@ -146,12 +145,12 @@ def test_the_detail_of_a_cell_names_every_seed(
         row.cells[heads.findIndex(h => h.dataset.key === 'top1')].click();
         const detail = document.getElementById('detail');
         return [detail.textContent, [...detail.querySelectorAll('a')].map(a => a.getAttribute('href'))];""",
-        row.row.name,
+        row.label,
     )
     assert links == [f"#trial-{i}" for i in row.trial_ids]
-    found = mean_interval(row.done["top1"].tolist())
+    found = mean_interval(row.lines["top1"].tolist())
     assert f"95 % interval {found.low:.2f} to {found.high:.2f} %, 3 seeds" in text
-    for value in row.done["top1"]:
+    for value in row.lines["top1"]:
         assert f"{value:.5g}" in text
 
 
@@ -198,7 +197,7 @@ def test_a_run_has_a_page_and_the_way_back(shown: Browser, page_frame: pd.DataFr
         line["id"],
         line["provenance_commit"],
         line["dataset_manifest"],
-        "one_cycle",
+        "cosine",
         "Accuracy by class",
     ):
         assert part in text

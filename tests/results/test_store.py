@@ -30,14 +30,15 @@ from harness.base.files import write_error
 from harness.base.storage import ArrowStorage
 from harness.experiment.identity import trial_id
 from harness.experiment.load import BASELINES, ROOT
+from harness.experiment.migrate import SCHEMA_VERSION
 from harness.results import Store, Unreadable, load
 from harness.results.answers import answers
 from harness.results.files import METADATA_KEY
+from harness.results.flatten import FIRST_METRICS as METRICS
 from harness.results.flatten import flatten, unflatten
 from harness.results.lock import driver_lock
-from harness.results.record import SCHEMA_VERSION, Record
+from harness.results.record import Record
 from harness.results.store import Settled
-from harness.trial.record import METRICS
 from tests.factories import make_failed_record, make_record
 from tests.orchestrate import fakes
 from tests.results.writer import write_all
@@ -127,7 +128,7 @@ def test_the_files_are_plain_parquet_with_a_schema_version(store: Store) -> None
     trials = pd.read_parquet(store.root / "trials")  # all files at once, without this project
     assert set(trials["id"]) == {p.id for p in PLANNED}
     assert set(trials["schema_version"]) == {SCHEMA_VERSION}
-    assert json.loads(trials["config"][0])["network"]["aggregation"] == "dsa"
+    assert json.loads(trials["config"][0])["network"]["aggregation"]["name"] == "dsa"
     metadata = pq.read_metadata(store.path("predictions", PLANNED[0].id)).metadata
     assert metadata[METADATA_KEY] == str(SCHEMA_VERSION).encode()
 

@@ -17,7 +17,7 @@ def answers(top1: float, seed: int, S: int = 5, V: int = 400) -> np.ndarray:
 
 OURS = {"I3D": answers(0.54, 0), "TSN": answers(0.66, 1), "V4D": answers(0.86, 2), "DSA": answers(0.862, 3)}
 SEEDS = {row: list(range(5)) for row in OURS}
-# Table (a) of the paper, Mini-Kinetics-200 (docs/method.md), as far as these rows go.
+# Table (a) of the paper, Mini-Kinetics-200 (method.md), as far as these rows go.
 PAPER = {"I3D": 72.2, "TSN": 73.0, "V4D": 75.6, "DSA": 77.3}
 
 

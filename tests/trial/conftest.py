@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from harness.data import prepare
+from harness.results.record import Record
 from harness.trial import run_trial
-from harness.trial.record import Record
 from tests.trial.tiny import SPEC, tiny_trial
 
 

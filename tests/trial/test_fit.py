@@ -14,9 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from harness.experiment.spec import Numerics, Recipe
-from harness.trial.fit import Fit, InputTransform, TrialFailed, learning_rate, make_optimizer
-from tests.trial.tiny import RECIPE
+from harness.data import TrainBatch
+from harness.experiment.recipe import Recipe
+from harness.experiment.spec import Input, Numerics
+from harness.models import create_model
+from harness.trial import state
+from harness.trial.failure import TrialFailed
+from harness.trial.fit import InputTransform, learning_rate, make_optimizer, train, train_mode
+from harness.trial.state import Checkpoints, Position
+from tests.trial.tiny import RECIPE, tiny_trial
 
 EPOCHS = st.integers(2, 40)
 
@@ -26,7 +32,7 @@ def _recipe(**changes: Any) -> Recipe:
 
 
 @given(EPOCHS, st.integers(1, 50), st.floats(0, 1))
-def test_one_cycle_rises_to_the_peak_and_falls_to_nothing(epochs: int, steps: int, share: float) -> None:
+def test_the_cosine_rises_to_the_peak_and_falls_to_nothing(epochs: int, steps: int, share: float) -> None:
     recipe = _recipe(lr=0.5, epochs=epochs, warmup_epochs=share * (epochs - 1))
     rates = [learning_rate(step, steps, recipe) for step in range(epochs * steps)]
     warmup = math.ceil(recipe.warmup_epochs * steps)
@@ -67,93 +73,176 @@ def test_optimizers_are_set_by_the_recipe() -> None:
 
 def test_frames_become_floats_by_channel() -> None:
     x = torch.tensor([0, 110, 255], dtype=torch.uint8).view(1, 1, 3, 1, 1, 1).expand(2, 3, 3, 4, 5, 5)
-    y = InputTransform((0, 10, 55), (1, 50, 100), "cpu")(x)
+    y = InputTransform(Input(mean=(0, 10, 55), std=(1, 50, 100)), "cpu")(x)
     assert y.shape == x.shape
     assert y[0, 0, :, 0, 0, 0].tolist() == [0.0, 2.0, 2.0]
+    bgr = InputTransform(Input(mean=(0, 10, 55), std=(1, 50, 100), order="bgr"), "cpu")(x)
+    assert bgr[0, 0, :, 0, 0, 0].tolist() == [255.0, 2.0, pytest.approx(-0.55)]
 
 
 class Toy:
-    """Two classes told apart by brightness; batches are a function of the epoch alone."""
+    """Two classes told apart by brightness; a batch is a function of epoch and step alone."""
 
-    def __init__(self, spoil_epoch: int | None = None) -> None:
-        self.asked: list[int] = []
-        self.spoil_epoch = spoil_epoch
+    def __init__(self, spoil_epoch: int | None = None, several: bool = False) -> None:
+        self.asked: list[tuple[int, int]] = []
+        self.spoil_epoch, self.several = spoil_epoch, several
 
     def __len__(self) -> int:
         return 4
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Any]]:
-        self.asked.append(epoch)
-        rng = np.random.default_rng(epoch)
-        for _ in range(4):
+    def epoch(self, e: int, start_step: int = 0) -> Iterator[Any]:
+        for step in range(start_step, 4):
+            self.asked.append((e, step))
+            rng = np.random.default_rng([e, step])
             labels = torch.from_numpy(rng.permutation(8) % 2)
             x = torch.from_numpy(rng.integers(0, 60, (8, 1, 3, 1, 2, 2), dtype=np.uint8))
             x += (150 * labels).to(torch.uint8).view(-1, 1, 1, 1, 1, 1)
-            yield (x.float() * math.nan if epoch == self.spoil_epoch else x), labels, None
+            spoiled = x.float() * math.nan if e == self.spoil_epoch else x
+            targets = nn.functional.one_hot(labels, 2).float() if self.several else None
+            yield TrainBatch(spoiled, labels, np.arange(8), targets)
 
 
-def _fit(recipe: Recipe, batches: Toy, **options: Any) -> Fit:
+class Flat(nn.Module):
+    """A linear network on the pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(12, 2)
+
+    def forward(self, x_NUCTHW: Tensor, boxes: Tensor | None = None) -> Tensor:
+        scores: Tensor = self.fc(x_NUCTHW.flatten(1))
+        return scores
+
+
+def _train(recipe: Recipe, batches: Toy, **options: Any) -> tuple[Flat, Position]:
     torch.manual_seed(3)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-    transform = InputTransform(recipe.mean, recipe.std, "cpu")
-    numerics = options.pop("numerics", Numerics())
-    return Fit(model, batches, recipe, numerics, transform, lambda: 12.5, "toy", **options)
+    model = Flat()
+    trial = tiny_trial(numerics=options.pop("numerics", Numerics())).model_copy(update={"recipe": recipe})
+    return model, train(model, batches, trial, validate=options.pop("validate", lambda: 12.5), **options)
 
 
 def test_it_learns_what_can_be_learned_and_keeps_the_curve() -> None:
-    fit = _fit(_recipe(lr=0.05, epochs=4), Toy())
-    fit.run()
-    losses = [epoch["loss"] for epoch in fit.history]
+    recipe = _recipe(lr=0.05, epochs=4)
+    _, end = _train(recipe, Toy())
+    losses = [epoch["loss"] for epoch in end.history]
     assert losses == sorted(losses, reverse=True)
-    assert fit.history[-1]["train_top1"] == 100
-    assert [epoch["epoch"] for epoch in fit.history] == [1, 2, 3, 4]
-    assert {epoch["val_top1"] for epoch in fit.history} == {12.5}
-    assert [epoch["lr"] for epoch in fit.history] == [
-        learning_rate(4 * e + 3, 4, fit.recipe) for e in range(4)
-    ]
+    assert end.history[-1]["train_top1"] == 100
+    assert [epoch["epoch"] for epoch in end.history] == [1, 2, 3, 4]
+    assert {epoch["val_top1"] for epoch in end.history} == {12.5}
+    assert [epoch["lr"] for epoch in end.history] == [learning_rate(4 * e + 3, 4, recipe) for e in range(4)]
+
+
+class Killed(BaseException):
+    """What a training does not survive."""
+
+
+def _stop_in(epoch: int) -> Any:
+    def stop(told: dict[str, Any]) -> None:
+        if told["epoch"] == epoch:
+            raise Killed
+
+    return stop
 
 
 def test_it_goes_on_where_the_checkpoint_ends(tmp_path: Path) -> None:
     recipe = _recipe(epochs=4)
-
-    def stop(told: dict[str, Any]) -> None:
-        if told["epoch"] == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        _fit(recipe, Toy(), checkpoint_dir=tmp_path, report=stop).run()
+    with pytest.raises(Killed):
+        _train(recipe, Toy(), checkpoints=Checkpoints(tmp_path, "toy"), report=_stop_in(2))
     batches = Toy()
-    resumed, whole = _fit(recipe, batches, checkpoint_dir=tmp_path), _fit(recipe, Toy())
-    resumed.run()
-    whole.run()
-    assert batches.asked == [2, 3]
-    assert resumed.resumed_from == 2
-    assert [e["loss"] for e in resumed.history] == [e["loss"] for e in whole.history]
-    assert all(map(torch.equal, resumed.model.parameters(), whole.model.parameters()))
+    resumed, end = _train(recipe, batches, checkpoints=Checkpoints(tmp_path, "toy"))
+    whole, undisturbed = _train(recipe, Toy())
+    assert batches.asked == [(e, s) for e in (2, 3) for s in range(4)]
+    assert end.resumed_from == 2
+    assert [e["loss"] for e in end.history] == [e["loss"] for e in undisturbed.history]
+    assert all(map(torch.equal, resumed.parameters(), whole.parameters()))
+
+
+@pytest.mark.parametrize("steps", [1, 5, 7, 10])
+def test_a_training_killed_within_an_epoch_ends_with_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr(state, "SECONDS_BETWEEN", -1.0)  # a checkpoint after every step
+
+    class Dies(Toy):
+        def epoch(self, e: int, start_step: int = 0) -> Iterator[Any]:
+            for batch in super().epoch(e, start_step):
+                if len(self.asked) > steps:
+                    raise Killed
+                yield batch
+
+    recipe, batches = _recipe(epochs=3), Toy()
+    with pytest.raises(Killed):
+        _train(recipe, Dies(), checkpoints=Checkpoints(tmp_path, "toy"))
+    resumed, end = _train(recipe, batches, checkpoints=Checkpoints(tmp_path, "toy"))
+    whole, undisturbed = _train(recipe, Toy())
+    assert batches.asked[0] == divmod(steps, 4), "a step was trained twice or never"
+    for ours, theirs in zip(end.history, undisturbed.history, strict=True):
+        assert (ours["loss"], ours["train_top1"]) == (theirs["loss"], theirs["train_top1"])
+    assert all(map(torch.equal, resumed.parameters(), whole.parameters()))
 
 
 def test_a_loss_that_is_no_number_ends_the_trial_with_its_reason(tmp_path: Path) -> None:
-    fit = _fit(_recipe(), Toy(spoil_epoch=1), checkpoint_dir=tmp_path)
     with pytest.raises(TrialFailed, match=r"^diverged: the training loss of epoch 2 is nan$"):
-        fit.run()
+        _train(_recipe(), Toy(spoil_epoch=1), checkpoints=Checkpoints(tmp_path, "toy"))
     kept = torch.load(tmp_path / "last.pt", weights_only=True)
-    assert len(kept["history"]) == 1, "a diverged epoch was kept"
+    assert len(kept["position"]["history"]) == 1, "a diverged epoch was kept"
 
 
 def test_no_step_is_longer_than_rate_times_clipped_gradient() -> None:
     recipe = _recipe(optimizer="sgd", momentum=0, weight_decay=0, lr=1, clip_norm=1e-3, epochs=2)
-    fit = _fit(recipe, Toy())
-    before = torch.cat([p.detach().clone().flatten() for p in fit.model.parameters()])
-    fit.run()
-    moved = torch.cat([p.detach().flatten() for p in fit.model.parameters()]) - before
+    torch.manual_seed(3)
+    before = torch.cat([p.detach().flatten() for p in Flat().parameters()])
+    model, _ = _train(recipe, Toy())
+    moved = torch.cat([p.detach().flatten() for p in model.parameters()]) - before
     assert 0 < moved.norm() <= 8 * 1e-3 * 1.001
 
 
 def test_bfloat16_keeps_float32_weights_and_gives_other_numbers() -> None:
-    half = _fit(_recipe(), Toy(), numerics=Numerics(precision="bfloat16"))
-    full = _fit(_recipe(), Toy())
-    for fit in (half, full):
-        fit.run()
-    assert {p.dtype for p in half.model.parameters()} == {torch.float32}
+    model, half = _train(_recipe(), Toy(), numerics=Numerics(precision="bfloat16"))
+    _, full = _train(_recipe(), Toy())
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert half.history[0]["loss"] != full.history[0]["loss"]
     assert half.history[0]["loss"] == pytest.approx(full.history[0]["loss"], rel=0.05)
+
+
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole() -> None:
+    whole, one = _train(_recipe(), Toy())
+    parts, four = _train(_recipe(), Toy(), numerics=Numerics(accumulate=4))
+    assert four.history[0]["loss"] == pytest.approx(one.history[0]["loss"], rel=1e-6)
+    for ours, theirs in zip(parts.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_several_labels_share_the_loss_equally() -> None:
+    single, _ = _train(_recipe(), Toy())
+    several, _ = _train(_recipe(), Toy(several=True))  # one label each, spelled as many could be
+    for ours, theirs in zip(several.parameters(), single.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_new_layers_and_biases_have_rates_and_decays_of_their_own() -> None:
+    model = create_model("i3d_r18", 5, aggregation="se", stages=("res5",), beta=1.0, width=8)
+    recipe = _recipe(new_layers_lr=5, bias_lr=2, decay_biases=False, decay_norms=False, weight_decay=0.1)
+    groups = make_optimizer(model, recipe).param_groups
+    found = {id(p): (g["multiple"], g["weight_decay"]) for g in groups for p in g["params"]}
+    named = {name: found[id(p)] for name, p in model.named_parameters()}
+    assert len(found) == len(named) == sum(len(g["params"]) for g in groups)
+    assert named["backbone.stem.weight"] == (1, 0.1)
+    assert named["backbone.stem_bn.weight"] == named["backbone.stem_bn.bias"] == (1, 0.0)
+    assert named["head.fc.weight"] == (5, 0.1)
+    assert named["head.fc.bias"] == (10, 0.0)
+    gate = next(name for name in named if ".at." in name and name.endswith("0.weight"))
+    assert named[gate] == (5, 0.1)
+    assert named[gate.replace("weight", "bias")] == (10, 0.0)
+    assert len(make_optimizer(model, _recipe()).param_groups) == 1, (
+        "a recipe without such rules has one group"
+    )
+
+
+def test_frozen_norms_keep_statistics_and_affine_part() -> None:
+    model = create_model("i3d_r18", 5, width=4)
+    train_mode(model, _recipe(frozen_norms=True))
+    before = {n: b.clone() for n, b in model.state_dict().items() if "bn" in n}
+    model(torch.randn(2, 4, 3, 2, 16, 16)).sum().backward()
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+    assert all(p.grad is None for n, p in model.named_parameters() if "bn" in n)

@@ -8,9 +8,19 @@ from typing import Any
 import pandas as pd
 import torch
 
-from harness.data import ScriptedDigits
-from harness.experiment.datasets import VideosPerClass
-from harness.experiment.spec import Network, Numerics, Pretraining, Recipe, TestProtocol, TrainSampling, Trial
+from harness.experiment.augment import Augment
+from harness.experiment.datasets import ScriptedDigits, VideosPerClass
+from harness.experiment.recipe import Recipe
+from harness.experiment.spec import (
+    Input,
+    Network,
+    Numerics,
+    Placed,
+    TestProtocol,
+    TrainSampling,
+    Trial,
+    Trunk,
+)
 
 EPOCHS = 3
 SPEC = ScriptedDigits(
@@ -26,49 +36,28 @@ RECIPE = Recipe(
     optimizer="adamw",
     lr=4e-3,
     weight_decay=0.01,
-    schedule="one_cycle",
+    schedule="cosine",
     warmup_epochs=1,
     epochs=EPOCHS,
     batch_videos=4,
     clip_norm=5,
-    horizontal_flip=True,
-    mean=(110, 110, 110),
-    std=(50, 50, 50),
+    augment=Augment(flip=True),
 )
-PLAIN: dict[str, Any] = {
-    "aggregation": "average",
-    "position": None,
-    "beta": 1.0,
-    "placement": {},
-    "options": {},
-}
-DSA: dict[str, Any] = {
-    "aggregation": "dsa",
-    "position": "II",
-    "beta": 1.0,
-    "placement": {"res5": (2,)},
-    "options": {"alpha": 2},
-}
+INPUT = Input(mean=(110, 110, 110), std=(50, 50, 50))
+DSA = Placed(name="dsa", position="II", beta=1.0, placement={"res5": (2,)}, options={"alpha": 2})
+V4D = Placed(name="v4d", position="after", beta=1.0, placement={"res3": (2,)}, options={})
 
 
-def tiny_trial(seed: int = 0, module: dict[str, Any] | None = None, **changes: Any) -> Trial:
+def tiny_trial(seed: int = 0, module: Placed | None = DSA, **changes: Any) -> Trial:
     """DSA on an I3D R18, two snippets of two frames; `changes` are fields of the recipe or of the trial."""
     recipe = {key: changes.pop(key) for key in list(changes) if key in Recipe.model_fields}
-    network = Network(
-        backbone="i3d_r18",
-        width=2,
-        stem_kernel=3,
-        inflate=("res5",),
-        dropout=0.5,
-        **(DSA if module is None else module),
-    )
+    options = {"width": 2, "stem_kernel": 3, "inflate": ("res5",), "dropout": 0.5}
     fields: dict[str, Any] = {
-        "network": network,
-        "dataset": SPEC.model_dump(mode="json"),
-        "train": TrainSampling(T=2, U=2),
-        "test": TestProtocol(U=4, crops=3, grouping="interleaved"),
-        "crop_px": 24,
-        "interval": 2,
+        "network": Network(model="i3d_r18", options=options, aggregation=module),
+        "dataset": SPEC,
+        "train": TrainSampling(T=2, U=2, interval=2, crop_px=24),
+        "test": TestProtocol(U=4, crops=3, grouping="interleaved", crop_px=24),
+        "input": INPUT,
         "recipe": RECIPE.model_copy(update=recipe),
         "numerics": Numerics(),
         "seed": seed,
@@ -76,10 +65,10 @@ def tiny_trial(seed: int = 0, module: dict[str, Any] | None = None, **changes: A
     return Trial(**{**fields, **changes})
 
 
-def pretraining(**changes: Any) -> Pretraining:
+def trunk(**changes: Any) -> Trunk:
     """One epoch on single snippets of the same videos."""
     recipe = RECIPE.model_copy(update={"epochs": 1, "warmup_epochs": 0.5, **changes})
-    return Pretraining(dataset=SPEC.model_dump(mode="json"), T=2, recipe=recipe)
+    return Trunk(dataset=SPEC, T=2, recipe=recipe)
 
 
 def weights(checkpoint_dir: Path) -> dict[str, torch.Tensor]:

@@ -12,10 +12,9 @@ import pytest
 from harness.base.errors import UserError
 from harness.cli.main import main
 from harness.experiment.load import EXPERIMENTS
-from harness.models import list_aggregations, unregister_aggregation
-from harness.models.variant import load_variant
+from harness.models import list_aggregations
 from harness.variants import checks, network
-from harness.variants.contract import MODULE_CHECKS, check_variant, run_check
+from harness.variants.contract import MODULE_CHECKS, CheckReport, check_all, check_variant, run_check
 from harness.variants.subject import Finding, Subject, load_subject
 
 SHIPPED = sorted((EXPERIMENTS / "variants").glob("*.py"))
@@ -198,13 +197,7 @@ UNREADABLE = {
         "x = 1\nraise RuntimeError('no disk')\n",
         ":2: the variant's file does not run: RuntimeError",
     ),
-    "no module": ("x = 1\n", "registers 0 modules"),
-    "two modules": (
-        "from torch import nn\nfrom harness.models import register_aggregation\n"
-        "for name in ('test_one', 'test_two'):\n"
-        "    register_aggregation(name)(type(name, (nn.Module,), {'__module__': __name__}))\n",
-        "registers 2 modules",
-    ),
+    "no module": ("x = 1\n", "registers nothing"),
     "a name that is taken": (
         "from torch import nn\nfrom harness.models import register_aggregation\n"
         "@register_aggregation('dsa')\nclass Mine(nn.Module): pass\n",
@@ -225,6 +218,75 @@ def test_a_file_that_cannot_be_checked_is_bad_input(
     out, err = capsys.readouterr()
     assert exit_.value.code == 2
     assert err.startswith("error: ") and words in err and "Traceback" not in out + err
+
+
+INSIDE_AND_MODEL = """
+import torch
+from torch import nn
+from harness.models import Head, register_inside, register_model
+from harness.models.network import Backbone, Place, PlaceName
+
+@register_inside("test_scale", stages=("res3",))
+class Scale(nn.Module):
+    def __init__(self, channels, *, gain: float = 1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels, 1, 1, 1), gain))
+    def forward(self, x):
+        return {forward}
+
+class Net(Backbone):
+    def __init__(self, width):
+        super().__init__()
+        self.channels, self.stem, self.place = width, nn.Conv3d(3, width, 3, padding=1), Place(width)
+    def steps(self):
+        return [self.stem, self.place]
+    def places(self):
+        return {PlaceName("only", 1, "after"): self.place}
+
+class Mean(Head):
+    def __init__(self, width, classes):
+        super().__init__()
+        self.fc = nn.Linear(width, classes)
+    def forward(self, maps, U, boxes=None):
+        return self.fc(maps.mean((2, 3, 4))).unflatten(0, (-1, U))
+
+@register_model()
+def test_net(num_classes: int, *, width: int = 4):
+    return Net(width), Mean(width, {classes})
+"""
+
+
+def _checked(path: Path, forward: str, classes: str = "num_classes") -> dict[str, CheckReport]:
+    source = INSIDE_AND_MODEL.replace("{forward}", forward).replace("{classes}", classes)
+    path.write_text(source.replace("test_scale", path.stem).replace("test_net", f"{path.stem}_net"))
+    return {report.name: report for report in check_all(path)}
+
+
+def test_a_file_may_hold_a_module_inside_the_snippet_and_a_model(tmp_path: Path) -> None:
+    reports = _checked(tmp_path / "two_good.py", "x * self.weight")
+    assert list(reports) == ["two_good_net", "two_good"]
+    assert all(report.ok for report in reports.values()), reports
+    seen = {finding.check: finding.seen for finding in reports["two_good"].findings}
+    assert "at position I of res3 block 1+2 (its own place)" in seen["place"]
+    assert seen["reach"].startswith("no snippet sees another")
+    seen = {finding.check: finding.seen for finding in reports["two_good_net"].findings}
+    assert seen["places"] == "1 places in only"
+    assert "gradients reach all 4 parameters" in seen["scores"]
+    assert "same seed, same numbers" in seen["same numbers"]
+
+
+def test_a_module_inside_that_mixes_snippets_and_a_model_of_other_classes_are_found(tmp_path: Path) -> None:
+    reports = _checked(tmp_path / "two_bad.py", "x * self.weight + x.roll(1, 0)", "num_classes + 1")
+    broken = {name: [f.check for f in r.findings if not f.ok] for name, r in reports.items()}
+    assert "reach" in broken["two_bad"]
+    assert broken["two_bad_net"] == ["scores"]
+
+
+def test_where_one_is_wanted_several_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "two_more.py"
+    _checked(path, "x * self.weight")
+    with pytest.raises(UserError, match=r"registers 2 things \(model 'two_more_net', inside 'two_more'\)"):
+        check_variant(path)
 
 
 def test_an_unknown_option_is_bad_input() -> None:
@@ -249,29 +311,3 @@ def test_the_command_says_what_is_broken(tmp_path: Path, capsys: pytest.CaptureF
     (report,) = json.loads(capsys.readouterr().out)
     assert exit_.value.code == 1
     assert not report["ok"] and [f["check"] for f in report["findings"] if not f["ok"]] == ["place"]
-
-
-PLAIN_VARIANT = (
-    "from torch import nn\nfrom harness.models import register_aggregation\n"
-    '@register_aggregation("tests_{name}")\n'
-    "class Plain(nn.Module):\n    def __init__(self, channels, U):\n        super().__init__()\n"
-)
-
-
-@pytest.mark.parametrize(
-    "head", [b"\xef\xbb\xbf", b"# -*- coding: latin-1 -*-\n# caf\xe9\n"], ids=["BOM", "coding"]
-)
-def test_a_file_is_read_as_python_reads_source(tmp_path: Path, head: bytes) -> None:
-    name = f"source{len(head)}"
-    (tmp_path / "mine.py").write_bytes(head + PLAIN_VARIANT.format(name=name).encode())
-    assert load_variant(tmp_path / "mine.py")[0] == f"tests_{name}"
-    unregister_aggregation(f"tests_{name}")
-
-
-@pytest.mark.parametrize(
-    "line", ["import helper_of_mine", "from . import helper", "from helper_of_mine.parts import x"]
-)
-def test_a_helper_that_is_not_in_the_hash_is_refused(tmp_path: Path, line: str) -> None:
-    (tmp_path / "mine.py").write_text(f"{line}\n" + PLAIN_VARIANT.format(name="helped"))
-    with pytest.raises(UserError, match=r"mine\.py:1: imports .*a variant stands alone"):
-        load_variant(tmp_path / "mine.py")

@@ -14,23 +14,29 @@ function paired(rowNew, rowBase) {
     return {why: `The answers on the test videos cannot be read: ${data.problems[id]}`};
   }
   const runs = readable.flatMap(seed => [ofNew.get(seed), ofBase.get(seed)]);
-  const unfair = differences(runs, rowNew.table === rowBase.table && tableTitle.has(rowNew.table));
-  if (unfair.length) return {why: `Not comparable: ${unfair.join("; ")}.`};
+  const {refused, noted} = differences(runs, rowNew.table === rowBase.table ? allowedIn.get(rowNew.table) ?? [] : []);
+  if (refused.length) return {why: `Not comparable: ${refused.join("; ")}.`};
   if (new Set(runs.map(run => run.set)).size > 1) return {why: "Not comparable: the runs were tested on different videos."};
   return {
-    seeds: readable, left: common.length - readable.length, set: data.sets[runs[0].set],
+    noted, seeds: readable, left: common.length - readable.length, set: data.sets[runs[0].set],
     newRuns: readable.map(seed => ofNew.get(seed)), baseRuns: readable.map(seed => ofBase.get(seed)),
   };
 }
 
-// "recipe.lr 0.002 or 0.004" for every field that a fair comparison shares and these runs do not
-// (harness/comparison/comparable.py). Rows that one table declares side by side may have their own views.
-function differences(runs, declaredTogether) {
-  const facts = runs.map(run => data.pool[run.fair]);
-  return [...new Set(facts.flatMap(Object.keys))].flatMap(field => {
-    const values = [...new Set(facts.map(f => f[field] ?? "absent"))];
-    return values.length > 1 && !(declaredTogether && field === "protocol") ? [`${field} ${values.join(" or ")}`] : [];
-  });
+// "recipe.lr 0.002 or 0.004" for every field in which the runs differ, by the rule of harness/methods/fairness.py: what
+// forbids the comparison, and what is worth a note. `allowed`: what one table declares that its rows may differ in.
+function differences(runs, allowed) {
+  const facts = runs.map(run => data.pool[run.fair]), refused = [], noted = [];
+  for (const field of new Set(facts.flatMap(Object.keys))) {
+    const [kind, word, shared] = data.rules[field];
+    let values = [...new Set(facts.map(f => f[field] ?? "absent"))];
+    if (shared) values = values.filter(value => value !== "absent");
+    if (values.length < 2 || kind === "is") continue;
+    const forbids = kind === "must" && !allowed.includes(word);
+    if (forbids) refused.push(`${field} ${values.join(" or ")}`);
+    else if (kind !== "said") noted.push(`${field} ${values.join(" or ")}`);
+  }
+  return {refused, noted};
 }
 
 function compareRows(rowNew, rowBase) {
@@ -74,17 +80,11 @@ function remarks(pair, rowNew, rowBase, result, same) {
   if (pair.left) notes.push(`${pair.left} common seed${pair.left === 1 ? " is" : "s are"} left out: the answers cannot be read.`);
   const unpaired = Math.max(rowNew.seeds.length, rowBase.seeds.length) - pair.seeds.length - pair.left;
   if (unpaired > 0) notes.push("Only the seeds that both rows ran count, so the difference may not be that of the two means in the table.");
-  const views = [pair.newRuns[0], pair.baseRuns[0]].map(viewsOf);
-  if (views[0] !== views[1]) notes.push(`Tested on different views: new ${views[0]}; base ${views[1]}.`);
+  if (pair.noted.length) notes.push(`The runs differ in ${pair.noted.join("; ")}.`);
   return notes.length ? [el("ul", {class: "notes"}, notes.map(note => el("li", {}, note)))] : [];
 }
 
 const configOf = run => Object.fromEntries(Object.entries(data.pool[run.config]).map(([key, index]) => [key, data.pool[index]]));
-
-function viewsOf(run) {
-  const {test, train} = configOf(run);
-  return `${test.U} snippets of ${train.T} frames × ${test.crops} crop${test.crops === 1 ? "" : "s"}, ${test.grouping}`;
-}
 
 const percent = right => 100 * mean(right);
 

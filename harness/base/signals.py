@@ -1,0 +1,63 @@
+"""Ctrl-C, SIGTERM and SIGUSR1 (SLURM's warning) as one wish to stop, noticed between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing import resource_tracker
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopWish:
+    """A context in which the signals set `asked` and call `on_first` once, instead of ending the process.
+
+    Ray Tune and `ray.init` install handlers of their own: call `install` again after they did.
+    """
+
+    def __init__(self, on_first: Callable[[str], None]) -> None:
+        self.asked: str | None = None
+        self._on_first = on_first
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopWish:
+        if _in_main_thread():
+            self._before = {s: signal.getsignal(s) for s in SIGNALS}
+        self.install()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def install(self) -> None:
+        """Take the signals (again). Python gives them to the main thread only; elsewhere nothing is done."""
+        if _in_main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self._handle)
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        first = self.asked is None
+        self.asked = signal.Signals(number).name
+        if first:
+            self._on_first(self.asked)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def shield_resource_tracker() -> None:
+    """Start multiprocessing's tracker deaf to SIGUSR1, which SLURM sends to every process of a step.
+
+    It is deaf to the other two by itself; killed, it would lose track of semaphores and complain at the end.
+    """
+    if _in_main_thread():
+        before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # ignored signals stay so in what is started
+        try:
+            resource_tracker.ensure_running()
+        finally:
+            signal.signal(signal.SIGUSR1, before)

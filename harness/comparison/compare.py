@@ -1,0 +1,174 @@
+"""Records of two or more methods to a report as data: verdicts, movers, flips, costs, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.base.errors import UserError
+from harness.methods import Difference, Method, notes, refusals
+from harness.reports.facets import class_names, right_by_facet
+from harness.reports.words import VERDICTS
+from harness.results.answers import Answers
+from harness.statistics.paired import (
+    Comparison,
+    Flip,
+    Mover,
+    compare_many,
+    flips,
+    per_class_movers,
+    per_factor_movers,
+)
+
+Bools = NDArray[np.bool_]
+NOT_COMPARABLE = "not comparable"
+
+
+@dataclass(frozen=True)
+class Versus:
+    """One new method against the base.
+
+    refusals    fields that forbid the comparison; then there is no `result` and nothing below it
+    seeds       that both ran; `left_out` are seeds that only one has
+    movers      per class and per factor (harness.statistics.paired), and the videos that flip (`videos` names them)
+    """
+
+    new: Method
+    base: Method
+    refusals: tuple[Difference, ...]
+    notes: tuple[Difference, ...]
+    seeds: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
+    result: Comparison | None = None
+    top1: dict[str, list[float]] = field(default_factory=dict)
+    classes: tuple[Mover, ...] = ()
+    factors: tuple[Mover, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    videos: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        return NOT_COMPARABLE if self.result is None else VERDICTS[self.result.verdict]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All new methods against one base, Holm's correction over those that could be tested."""
+
+    name: str
+    profile: str
+    base: Method
+    versus: tuple[Versus, ...]
+    alpha: float
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Both methods' answers on the seeds that both ran, seeds in ascending order."""
+
+    seeds: list[int]
+    new: list[Answers]
+    base: list[Answers]
+
+    def right(self) -> tuple[Bools, Bools]:
+        new_SV, base_SV = (np.stack([a.right for a in s]) for s in (self.new, self.base))
+        return new_SV, base_SV
+
+
+def compare_methods(new: Sequence[Method], base: Method, profile: str, *, alpha: float = 0.05) -> Report:
+    """Compare every method of `new` with `base`.
+
+    Raises UserError where a method has no record at all, two of them are the same, or none of the seeds is shared.
+    """
+    for method in (base, *new):
+        _refuse_empty(method)
+    _refuse_same(new, base)
+    refused = {m.label: tuple(refusals(m, base)) for m in new}
+    pairs = {m.label: _pair(m, base) for m in new if not refused[m.label]}
+    tested = compare_many({k: (*p.right(), p.seeds) for k, p in pairs.items()}, alpha=alpha)
+    versus = tuple(
+        _versus(m, base, pairs[m.label], tested[m.label])
+        if m.label in pairs
+        else Versus(m, base, refused[m.label], tuple(notes(m, base)))
+        for m in new
+    )
+    return Report(_name(new, base), profile, base, versus, alpha)
+
+
+def _refuse_empty(method: Method) -> None:
+    if method.seeds:
+        return
+    problems = dict.fromkeys(method.problems.values())
+    raise UserError(
+        f"{method.origin}: nothing to compare, no finished trial ({'; '.join(problems)}). "
+        "`harness compare --run …` trains what is missing"
+    )
+
+
+def _refuse_same(new: Sequence[Method], base: Method) -> None:
+    seen: dict[str, str] = {}
+    for method in (base, *new):
+        trials = " ".join(sorted(t.model_copy(update={"seed": 0}).model_dump_json() for t in method.trials))
+        if trials in seen:
+            raise UserError(
+                f"{method.origin} and {seen[trials]} are the same trials: a method against itself has no difference"
+            )
+        seen[trials] = method.origin
+    labels = [method.label for method in (base, *new)]
+    twice = [label for label in labels if labels.count(label) > 1]
+    if twice:
+        raise UserError(f"two methods are called {twice[0]!r}; write them as EXPERIMENT:ROW")
+
+
+def _pair(new: Method, base: Method) -> _Pair:
+    seeds = sorted(set(new.seeds) & set(base.seeds))
+    if not seeds:
+        raise UserError(
+            f"{new.label} and {base.label} share no seed: {new.label} has {new.seeds}, {base.label} has "
+            f"{base.seeds}; run one of them with the other's seeds (`harness compare --run …`)"
+        )
+    return _Pair(seeds, *([m.answers(seed) for seed in seeds] for m in (new, base)))
+
+
+def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versus:
+    new_SV, base_SV = pair.right()
+    first = pair.base[0]
+    names = class_names(base.trial.dataset)
+    return Versus(
+        new=new,
+        base=base,
+        refusals=(),
+        notes=tuple(notes(new, base)),
+        seeds=tuple(pair.seeds),
+        left_out=tuple(sorted(set(new.seeds) ^ set(base.seeds))),
+        result=result,
+        top1={"new": (100 * new_SV.mean(1)).tolist(), "base": (100 * base_SV.mean(1)).tolist()},
+        classes=per_class_movers(
+            new_SV, base_SV, [names[k] if k < len(names) else f"class {k}" for k in first.labels]
+        ),
+        factors=per_factor_movers(
+            *(
+                right_by_facet(base.trial.dataset, first.labels, _predicted(side))
+                for side in (pair.new, pair.base)
+            )
+        ),
+        flips=flips(new_SV, base_SV),
+        videos=first.videos,
+    )
+
+
+def _predicted(side: Sequence[Answers]) -> NDArray[np.int64]:
+    return np.stack([answers.predicted for answers in side])
+
+
+def _name(new: Sequence[Method], base: Method) -> str:
+    """A file's name: `temporal_conv_vs_dsa_i3d_4x4`."""
+    return f"{'_and_'.join(_slug(m.label) for m in new)[:80]}_vs_{_slug(base.label)[:60]}"
+
+
+def _slug(text: str) -> str:
+    words = "".join(c if c.isalnum() else " " for c in text.lower()).split()
+    return "_".join(words)

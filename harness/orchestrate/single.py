@@ -1,0 +1,57 @@
+"""One trial in this very process, without Ray and without a driver's lock: any number of them may share a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.base.errors import UserError
+from harness.base.locks import locked
+from harness.experiment.start import trunk_path
+from harness.orchestrate.execute import Collector
+from harness.orchestrate.progress import Progress
+from harness.orchestrate.worker import Answer, RunTrial, Task, run_one
+from harness.plan.expand import Planned
+from harness.results.lock import check_writable
+from harness.results.store import Store
+
+
+def run_single(
+    starts: Sequence[Planned],
+    planned: Planned | None,
+    store: Store,
+    *,
+    data_root: Path,
+    progress: Progress,
+    loaders: int = 0,
+    run: RunTrial | None = None,
+) -> Answer:
+    """Run the starts whose trunk is missing, then `planned` (None: the starts alone); gives the last answer.
+
+    Of several processes that need a start one makes it and the rest wait. A trial that is done is not run again. Raises
+    UserError where the surroundings fail, or a start that `planned` needs.
+    """
+    check_writable(store)
+    collector = Collector([*starts, *([planned] if planned else [])], store, progress)
+    root = data_root.resolve()
+
+    def told(task: Task) -> Answer:
+        collector.started(task.planned.id)
+        answer = run_one(task, lambda report: collector.reported(task.planned.id, report), run=run)
+        collector.finished(answer)
+        return answer
+
+    missing = [start for start in starts if not trunk_path(start.trial, root).exists()]
+    progress.begin([*missing, *([planned] if planned else [])], 0)
+    try:
+        for start in starts:
+            path = trunk_path(start.trial, root)
+            answer = Answer(start.id, "done", None, {})
+            with locked(path.with_name(f".{path.name}.lock")):
+                if not path.exists():
+                    answer = told(Task(start, str(store.root), root, path, loaders))
+            if answer.status == "failed" and planned is not None:
+                raise UserError(f"the start {answer.id} that this trial needs failed: {answer.reason}")
+        return answer if planned is None else told(Task(planned, str(store.root), root, None, loaders))
+    finally:
+        progress.end()
