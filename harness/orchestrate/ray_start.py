@@ -269,18 +269,26 @@ def _machine_mark() -> str:
 
 def remove_dead_folders() -> None:
     """Remove what killed drivers of this machine left behind."""
+    for path in dead_folders():
+        if path.is_symlink():
+            shutil.rmtree(path.readlink(), ignore_errors=True)
+            path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def dead_folders() -> list[Path]:
+    """Folders of drivers of this machine and user whose process is gone."""
+    found = []
     own = _own_folder()
     for folder in {*map(Path, short_folders()), *([own] if own is not None else [])}:
         for path in folder.glob("hray-*"):
-            found = NAME.fullmatch(path.name)
+            name = NAME.fullmatch(path.name)
             if (
-                found
-                and found[3] == _machine_mark()
-                and process_start(int(found[1])) != found[2]
+                name
+                and name[3] == _machine_mark()
+                and process_start(int(name[1])) != name[2]
                 and path.lstat().st_uid == os.getuid()
             ):
-                if path.is_symlink():
-                    shutil.rmtree(path.readlink(), ignore_errors=True)
-                    path.unlink(missing_ok=True)
-                else:
-                    shutil.rmtree(path, ignore_errors=True)
+                found.append(path)
+    return found

@@ -11,7 +11,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -347,7 +346,7 @@ def test_a_store_behind_a_uri_is_a_store(tmp_path: Path, monkeypatch: pytest.Mon
     record = make_record(PLANNED[0])
     make_room(store)
     store.write(record, PLANNED[0])
-        store.write(make_failed_record(PLANNED[1]))
+    store.write(make_failed_record(PLANNED[1]))
     _assert_same(store.record(record.id), record)
     assert store.settled().done == {record.id}
     frame = load("s3://bucket/runs").set_index("id")
