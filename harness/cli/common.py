@@ -110,7 +110,8 @@ def chosen_experiments(
             check_columns(experiment)
     else:
         found = []
-        for experiment in (with_variants(e, variants) for e in load_all_experiments()):
+        meant = (e for e in load_all_experiments() if e.dataset in (None, profile.dataset.name))
+        for experiment in (with_variants(e, variants) for e in meant):
             try:
                 check_columns(experiment)
                 plan_trials(experiment, profile, [])
