@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -143,9 +143,11 @@ def execute(
     progress.begin([*starts, *todo], settled)
     try:
         with StopWish(on_first) as stop, _launcher(profile, collector, stop, inline, cluster, run) as launch:
-            _settle(tasks, launch, collector, stop)
+            for batch in _rounds(tasks, collector, stop):
+                launch(batch)
             if stop.asked is None:
-                _settle(_startable(wanted, starts, collector), launch, collector, stop)
+                for batch in _rounds(_startable(wanted, starts, collector), collector, stop):
+                    launch(batch)
         interrupted = stop.asked is not None
     except KeyboardInterrupt:
         interrupted = True
@@ -157,13 +159,13 @@ def execute(
     return Outcome(done, collector.failed, not_run, interrupted, time.monotonic() - begun)
 
 
-def _settle(tasks: Sequence[Task], launch: Launch, collector: Collector, stop: StopWish) -> None:
-    """Run tasks until each is settled, here or by another driver; one whose other runner dies is run here."""
+def _rounds(tasks: Sequence[Task], collector: Collector, stop: StopWish) -> Iterator[Sequence[Task]]:
+    """What to run until each task is settled, here or by another driver; one whose other runner dies is run here."""
     waiting = list(tasks)
     claims = Claims(collector.store.storage)
     while waiting and stop.asked is None:
         before = patiently(lambda: collector.store.storage.listing("failed"))
-        launch(waiting)
+        yield waiting
         others = [t for t in waiting if t.planned.id in collector.elsewhere]
         collector.elsewhere.clear()
         waiting = []
