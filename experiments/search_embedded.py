@@ -3,7 +3,7 @@
     HARNESS_DATA=data python experiments/search_embedded.py CANDIDATE ROW[,ROW…] SEED[,SEED…] [TIMES]
 
 A candidate is the profile `experiments/profiles/embedded.yaml` with a few keys replaced (`search_embedded.yaml`);
-TIMES multiplies its epochs (2: has it converged?). Every run appends one line to `search_embedded.jsonl`; a run that stands
+TIMES multiplies its epochs (2: has it converged?). Every run appends one line to `search_embedded.jsonl`; what stands
 there is not run again. A candidate's test split has one video a class and is never scored; val has 24 and is
 scored once, after the last epoch, by the row's test protocol.
 """
