@@ -19,6 +19,7 @@ import numpy as np
 import yaml
 
 from harness import data
+from harness.experiment.datasets import ScriptedDigits
 from harness.experiment.load import load_experiment, load_profile
 from harness.experiment.spec import Profile, Trial
 from harness.experiment.start import start_trial, trunk_path
@@ -110,7 +111,8 @@ def measure(trial: Trial, root: Path) -> dict[str, Any]:
     )
     seed_everything(trial.seed, "train")
     end = run.train(model, batches, trial, validate=lambda: float("nan"))
-    trained = cpu_seconds()
+    trained, spec = cpu_seconds(), trial.dataset
+    assert isinstance(spec, ScriptedDigits)
     val = run._Test(trial, dataset, "select", trial.test, loading)
     scores_VK = val.scores(model).mean(1)
     curve = [round(epoch["train_top1"], 1) for epoch in end.history]
@@ -122,8 +124,8 @@ def measure(trial: Trial, root: Path) -> dict[str, Any]:
         "score_cpu_s": round(cpu_seconds() - trained, 1),
         "epochs": trial.recipe.epochs,
         "steps": trial.recipe.epochs * len(batches),
-        "videos": trial.dataset.videos_per_class.train,
-        "jitter_px": trial.dataset.jitter_px,
+        "videos": spec.videos_per_class.train,
+        "jitter_px": spec.jitter_px,
         "train_top1": [curve[(len(curve) * part) // 8 - 1] for part in range(1, 9)],
         "right": np.packbits(scores_VK.argmax(1) == val.split.labels).tobytes().hex(),
     }

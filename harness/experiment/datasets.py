@@ -32,8 +32,8 @@ from harness.experiment.datasets_published import (
     VideoLists,
 )
 
-# The pixels of a specification never change under its version; 2 differs from 1 in refusing sides that x264 needs
-# zeroed memory for (`harness.data.video`). 1 is the default until the records that were made with it are gone.
+# The pixels of a specification never change under its version. 2 differs from 1 in refusing sides that are no whole
+# macroblocks of H.264; 1 is the default until the records that were made with it are gone.
 GENERATOR_VERSIONS = (1, 2)
 _MACROBLOCK = 16
 EVENTS = "RLUD-"
