@@ -46,6 +46,7 @@ def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+NonNegative = Annotated[float, Field(ge=0)]
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 IntRange = Annotated[tuple[int, int], AfterValidator(_ordered)]
 
@@ -97,7 +98,7 @@ class ScriptedDigits(Frozen):
     """Pixels a cell of the 8 x 8 digit."""
     speed_px: Range = (1.6, 2.4)
     """Pixels a frame, drawn for each event."""
-    jitter_px: Annotated[float, Field(ge=0)] | Range = 0.15
+    jitter_px: NonNegative | Annotated[tuple[NonNegative, NonNegative], AfterValidator(_ordered)] = 0.15
     """Standard deviation of the actor's position noise, per frame; a range: drawn for each video, so that some
     videos are easy and some are not."""
     sprite_gain: float = Field(default=1.3, gt=0)

@@ -145,6 +145,7 @@ def test_default_ceiling_and_chance() -> None:
         ({"version": 0}, "version"),
         ({"version": 3}, "version"),
         ({"jitter_px": -1}, "greater than or equal to 0"),
+        ({"jitter_px": (-1, 1)}, "greater than or equal to 0"),
         ({"jitter_px": (3, 1)}, "(low, high)"),
         ({"noise_sgima": (1, 5)}, "noise_sgima"),
         ({"flicker": float("nan")}, "finite"),
