@@ -16,7 +16,7 @@ CHOSEN = "c1"
 
 @pytest.fixture(scope="module")
 def search() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("search_embedded", EXPERIMENTS / "search_embedded.py")
+    spec = importlib.util.spec_from_file_location("search_embedded", EXPERIMENTS / "search" / "embedded.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

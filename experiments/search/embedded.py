@@ -1,9 +1,9 @@
 """The search for the setting of `embedded_converged`: measured on val, never on test.
 
-    HARNESS_DATA=data python experiments/search_embedded.py [CANDIDATE ROW[,ROW…] SEED[,SEED…] [TIMES]]
+    HARNESS_DATA=data python experiments/search/embedded.py [CANDIDATE ROW[,ROW…] SEED[,SEED…] [TIMES]]
 
-A candidate is the profile `experiments/profiles/embedded.yaml` with a few keys replaced (`search_embedded.yaml`).
-TIMES multiplies its epochs (2: has it converged?). Every run appends one line to `search_embedded.jsonl`; what stands
+A candidate is the profile `experiments/profiles/embedded.yaml` with a few keys replaced (`embedded.yaml` here).
+TIMES multiplies its epochs (2: has it converged?). Every run appends one line to `embedded.jsonl`; what stands
 there is not run again. A candidate's test split has one video a class and is never scored; val has 24 and is
 scored once, after the last epoch, by the row's test protocol. Without arguments the log is summed up.
 """
@@ -33,7 +33,7 @@ from harness.trial.seeding import seed_everything, seed_for, set_numerics
 from harness.trial.start import load_start
 
 HERE = Path(__file__).resolve().parent
-LOG = HERE / "search_embedded.jsonl"
+LOG = HERE / "embedded.jsonl"
 ROWS = {  # short name: table, row
     "i3d4": ("ablation_a", "I3D 4x1"),
     "i3d16": ("ablation_a", "I3D 16x1"),
@@ -62,7 +62,7 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def candidate_profile(name: str, times: int) -> Profile:
     """The profile `embedded`, the candidate's changes, and the search's own splits."""
-    known = yaml.safe_load((HERE / "search_embedded.yaml").read_text())
+    known = yaml.safe_load((HERE / "embedded.yaml").read_text())
     chain = [known[name]]
     while "like" in chain[-1]:
         chain.append(known[chain[-1]["like"]])
