@@ -54,10 +54,11 @@ compare: $(READY) ## VARIANT=my_module.py BASELINE=dsa: run what is missing, com
 test: $(READY) ## all tests that need no GPU
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
-lint: $(READY) ## ruff and mypy
+lint: $(READY) ## ruff, mypy, and the arrows between packages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
 
 bench: $(READY) ## measured speeds (never part of the tests)
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -1,7 +1,7 @@
 """False alarms and power of `harness.statistics.paired.compare`, in full.
 
-    .venv/bin/python benchmarks/bench_calibration.py [--repeats 1000]                        (about 15 minutes)
-    .venv/bin/python benchmarks/bench_calibration.py --records results/baselines/embedded    (a few minutes)
+    .venv/bin/python benchmarks/bench_calibration.py [--repeats 1000]                        (about a minute)
+    .venv/bin/python benchmarks/bench_calibration.py --records results/baselines/embedded    (ten seconds)
 
 Prints Markdown tables: false alarms of a method against itself and against an unlike method of the same
 top-1, beside those of a plain bootstrap; planted differences, found against predicted; how far off a plan may
@@ -76,7 +76,7 @@ def print_false_alarms(
 
 
 def plain_rate(draw: Callable[[np.random.Generator], tuple[Bools, Bools]], repeats: int) -> Rate:
-    """False alarms of 1.96 errors of a plain two-level bootstrap (seeds' spread too small by (S - 1) / S, and no Student's t)."""
+    """False alarms of 1.96 errors of a plain two-level bootstrap: (S - 1) / S of the seeds' spread, no Student's t."""
     rng, count = np.random.default_rng(1), 0
     for _ in range(repeats):
         new_SV, base_SV = draw(rng)

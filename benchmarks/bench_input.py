@@ -21,11 +21,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pandas as pd
-from harness.data.decode import open_video
 from numpy.typing import NDArray
 
 from harness.data.batches import TestBatches, TrainBatches
 from harness.data.dataset import DatasetInfo, Split
+from harness.data.decode import open_video
 from harness.data.reading import Loading
 from harness.data.sampling import train_places
 from harness.experiment.augment import Augment, RandomResized

@@ -1,4 +1,4 @@
-"""Whatever a reader is sent to is in the repository: links, file names and module names in docs, docstrings and notes."""
+"""Whatever a reader is sent to is in the repository: links, files and modules in docs, docstrings and notes."""
 
 from __future__ import annotations
 

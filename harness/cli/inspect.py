@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,8 +28,8 @@ def show(
     what: Annotated[
         list[str],
         typer.Argument(
-            metavar="TRIAL | EXPERIMENT ROW [COLUMN]",
-            help="A trial's id or its first digits; or a table's cell, e.g. ablation_a 'DSA+I3D 4x4' top1.",
+            metavar="TRIAL | EXPERIMENT [ROW [COLUMN]]",
+            help="A trial's id or its first digits; a table (ablation_a); a cell (ablation_a 'DSA+I3D 4x4' top1).",
             show_default=False,
         ),
     ],
@@ -38,19 +39,38 @@ def show(
     results: Results = None,
     json: Json = False,
 ) -> None:
-    """Print what stands behind a number: a cell with its trials, or everything about one trial.
+    """Print what stands behind a number: a whole table with all its notes, a cell with its trials, or one trial.
 
     A trial: its settings, its numbers, its cost, where it ran, why it failed. A cell: every seed's value, the
     interval, and which commit and machine made each.
     """
+    from harness.experiment.load import experiment_names
     from harness.results import baseline_roots, runs_root
 
-    if len(what) == 1:
+    if len(what) == 1 and (what[0].endswith((".yaml", ".yml")) or what[0] in experiment_names()):
+        _show_table(what[0], profile, variant, results, as_json=json)
+    elif len(what) == 1:
         _show_trial(what[0], [results or runs_root(), *baseline_roots()], as_json=json)
     elif len(what) <= 3:
         _show_cell(what, profile, variant, results, as_json=json)
     else:
         raise UserError(f"show takes a trial, or EXPERIMENT ROW [COLUMN] (quote a row's name), not {what}")
+
+
+def _show_table(
+    name: str, profile: str, variants: list[Path] | None, results: str | None, *, as_json: bool
+) -> None:
+    from harness.experiment.load import load_profile
+    from harness.reports import build_table, print_table
+    from harness.results import baseline_roots, load, runs_root
+
+    own = load_profile(profile)
+    (experiment,) = chosen_experiments([name], own, variants)
+    table = build_table(experiment, own, load(results or runs_root(), *baseline_roots()))
+    if as_json:
+        print_json(asdict(table))
+    else:
+        print_table(table, whole=True)
 
 
 def _show_cell(

@@ -39,7 +39,7 @@ def tables(
     own = load_profile(profile)
     chosen = chosen_experiments(experiments, own, variant, one_a_name=True)
 
-    from harness.reports import print_table, reports_root, write_figures, write_tables
+    from harness.reports import print_table, reports_root, write_tables
     from harness.results import baseline_roots, load, runs_root
 
     frame, out = load(results or runs_root(), *baseline_roots()), reports or reports_root()
@@ -48,6 +48,8 @@ def tables(
         print_table(table)
         print()
     if figures:
+        from harness.reports.figures import write_figures
+
         write_figures(chosen, own, frame, out)
     print(f"written to {out / 'tables'}")
 

@@ -5,11 +5,13 @@ report = compare_methods([method(...)], base, profile)
 print_document(document(report)); write_document(document(report), reports_root())
 """
 
-from harness.comparison.build import Report, Versus, compare_methods
-from harness.comparison.document import Document, print_document, write_document
-from harness.comparison.select import BASELINES, RowRef, find_row, is_record_selector
+from harness.comparison.compare import Report, Versus, compare_methods
+from harness.comparison.select import BASELINES, RowRef, find_row
 from harness.comparison.words import as_data, document
-from harness.methods.method import Method, method_of_records, method_of_trials
+from harness.methods import Method, method_of_records, method_of_trials
+from harness.reports.render_terminal import print_document
+from harness.reports.table import Document
+from harness.reports.write import write_document
 
 __all__ = [
     "BASELINES",
@@ -22,7 +24,6 @@ __all__ = [
     "compare_methods",
     "document",
     "find_row",
-    "is_record_selector",
     "method_of_records",
     "method_of_trials",
     "print_document",

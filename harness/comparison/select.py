@@ -4,16 +4,15 @@ dsa                              a short name of BASELINES
 DSA+I3D 4x4                      a row, where its name means one network in all experiments
 ablation_a:DSA+I3D 4x4           a row of an experiment; `/` in place of `:` will do
 my_table.yaml:my row             a row of an experiment of one's own
-aggregation=dsa,backbone=i3d_r18 records by the columns of `harness.results.load()`
+aggregation=dsa,model=i3d_r18 records by the columns of `harness.results.load()`
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.base.errors import UserError, near_match
-from harness.experiment.load import EXPERIMENTS, load_experiment
+from harness.experiment.load import experiment_names, load_all_experiments, load_experiment
 from harness.experiment.spec import Experiment, Row
 
 # Short names of the reproduced baselines: the row whose records they stand for. R18 rows are table (a)'s and
@@ -40,9 +39,8 @@ class RowRef:
     row: Row
 
 
-def is_record_selector(text: str) -> bool:
-    """Whether `text` chooses records by column: `name=value[,name=value]`. Row names hold no `=`."""
-    return "=" in text
+class NoSuchRowError(UserError):
+    """Nothing is called so: what holds a `=` may still choose records by their columns."""
 
 
 def find_row(text: str, experiment: str | None = None) -> RowRef:
@@ -67,19 +65,15 @@ def _split(text: str) -> tuple[str, str] | None:
     """`experiment:row`: the prefix must be an experiment, as row names may hold `:` and `/` themselves."""
     for separator in (":", "/"):
         prefix, found, row = text.partition(separator)
-        if found and (prefix.endswith((".yaml", ".yml")) or prefix in _experiments()):
+        if found and (prefix.endswith((".yaml", ".yml")) or prefix in experiment_names()):
             return prefix, row
         if found and separator == ":" and " " not in prefix and not row.startswith(" "):
-            close = near_match(prefix, _experiments())
-            raise UserError(f"{text!r}: no experiment is called {prefix!r}{close}")
+            close = near_match(prefix, experiment_names())
+            raise NoSuchRowError(f"{text!r}: no experiment is called {prefix!r}{close}")
     if text.count(".yaml/") == 1:  # a path has slashes of its own
         prefix, _, row = text.partition(".yaml/")
         return f"{prefix}.yaml", row
     return None
-
-
-def _experiments() -> list[str]:
-    return sorted(path.stem for path in Path(EXPERIMENTS).glob("*.yaml") if path.stem != "paper")
 
 
 def _row_of(experiment: Experiment, name: str) -> RowRef:
@@ -88,7 +82,7 @@ def _row_of(experiment: Experiment, name: str) -> RowRef:
             _refuse_costs(experiment, name)
             return RowRef(experiment, row)
     names = [row.name for row in experiment.rows]
-    raise UserError(
+    raise NoSuchRowError(
         f"experiment {experiment.name!r} has no row {name!r}{near_match(name, names)}; its rows: {', '.join(names)}"
     )
 
@@ -100,12 +94,12 @@ def _refuse_costs(experiment: Experiment, name: str) -> None:
 
 def _anywhere(name: str) -> RowRef:
     """The row of this name in all experiments; one network in several tables is one method."""
-    every = [RowRef(e, row) for e in map(load_experiment, _experiments()) for row in e.rows]
+    every = [RowRef(e, row) for e in load_all_experiments() for row in e.rows]
     trained = [ref for ref in every if ref.experiment.measure != "cost"]
     found = [ref for ref in trained if ref.row.name == name]
     if not found:
         known = [*BASELINES, *dict.fromkeys(ref.row.name for ref in trained)]
-        raise UserError(
+        raise NoSuchRowError(
             f"no row is called {name!r}{near_match(name, known)}. Short names: {', '.join(BASELINES)}; "
             "rows: as in the tables, or EXPERIMENT:ROW; records: column=value"
         )

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from harness.base.errors import UserError
-from harness.comparison.select import RowRef, find_row, is_record_selector
+from harness.base.text import first_line
+from harness.comparison.select import NoSuchRowError, RowRef, find_row
 from harness.experiment.spec import Experiment, Profile
-from harness.methods.method import Method, method_of_records, method_of_trials
+from harness.methods import Method, method_of_records, method_of_trials
 from harness.models.variant import load_variant
 from harness.plan.expand import Planned, plan_trials
 from harness.variants.place import option_grid, variant_row
@@ -20,7 +21,10 @@ from harness.variants.place import option_grid, variant_row
 
 @dataclass(frozen=True)
 class WantedRow:
-    """A row of an experiment (`experiment` is cut to that row), or a variant in such a row's place."""
+    """A row of an experiment (`experiment` is cut to that row), or a variant in such a row's place.
+
+    variant  the file, which `experiment` names as well
+    """
 
     experiment: Experiment
     origin: str
@@ -34,19 +38,23 @@ class WantedRow:
     def trials(self, profile: Profile, seeds: Sequence[int]) -> list[Planned]:
         """One trial a seed. Raises UserError for a network that cannot be built, whatever a variant raises."""
         try:
-            return plan_trials(self.experiment, profile, seeds, variant=self.variant)
+            return plan_trials(self.experiment, profile, seeds)
         except Exception as error:
             if self.variant is None or isinstance(error, UserError):
                 raise
-            first_line = (str(error).strip().splitlines() or ["no message"])[0]
             raise UserError(
-                f"{self.variant}: the module cannot be built: {type(error).__name__}: {first_line}; "
+                f"{self.variant}: the module cannot be built: {type(error).__name__}: "
+                f"{first_line(error, empty='no message')}; "
                 f"`harness check-variant {self.variant}` says more"
             ) from error
 
     def method(self, frame: pd.DataFrame, profile: Profile, seeds: Sequence[int]) -> Method:
         """The records of these seeds."""
-        return method_of_trials(self.trials(profile, seeds), frame, self.label, self.origin)
+        row = None if self.variant else self.experiment.rows[0]
+        differ = {"views", *self.experiment.differ}
+        return method_of_trials(
+            self.trials(profile, seeds), frame, self.label, self.origin, row=row, differ=differ
+        )
 
     def seeds_done(self, frame: pd.DataFrame, profile: Profile) -> list[int]:
         """Seeds of which there is a record."""
@@ -100,9 +108,18 @@ def wanted_variant(path: Path, options: Mapping[str, Any], base: Wanted) -> Want
         raise UserError(
             f"{str(path)!r}: no such file; a variant is one Python file (make compare VARIANT=my_module.py)"
         )
-    name, _ = load_variant(path)
-    row = variant_row(base.experiment.rows[0], name, options)
-    one = base.experiment.model_copy(update={"rows": (row,), "baseline": None})
+    names, _ = load_variant(path)
+    across = [name for kind, name in names if kind == "across"]
+    if len(across) != 1:
+        found = ", ".join(f"{kind} {name!r}" for kind, name in names)
+        raise UserError(
+            f"{path}: registers {found}; to stand in the place of a row's module it registers one "
+            '@register_aggregation("its_name"). A model, or a module inside the snippet, is compared as a row of an '
+            "experiment that names this file under `variants`"
+        )
+    row = variant_row(base.experiment.rows[0], across[0], options)
+    variants = (*base.experiment.variants, str(path.absolute()))
+    one = base.experiment.model_copy(update={"rows": (row,), "baseline": None, "variants": variants})
     return WantedRow(one, f"{path} in the place of {base.origin}", path, tuple(options.items()))
 
 
@@ -137,4 +154,14 @@ def parse_wanted(
 
 
 def _one(text: str, experiment: str | None) -> Wanted:
-    return WantedRecords(text) if is_record_selector(text) else wanted_row(find_row(text, experiment))
+    """A row, else records by their columns: a row may be called `alpha=8`, so names are tried first.
+
+    The column of a selector has no `:` or `/`, so `grid:alpha=9` is a row that there is not.
+    """
+    try:
+        return wanted_row(find_row(text, experiment))
+    except NoSuchRowError:
+        column = text.partition("=")[0]
+        if column == text or ":" in column or "/" in column:
+            raise
+        return WantedRecords(text)

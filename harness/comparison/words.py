@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from harness.comparison.build import Report, Versus
-from harness.comparison.document import Document, Grid, Section
-from harness.methods.method import Method
+from harness.base.text import known, p_text
+from harness.comparison.compare import Report, Versus
+from harness.methods import Method
+from harness.reports.columns import memory_title
+from harness.reports.table import Document, Grid, Section
+from harness.reports.words import cautions
+from harness.results.metrics import COSTS
 from harness.statistics.intervals import Interval, mean_interval
 from harness.statistics.paired import Comparison, Mover
 
 SHOWN = 10  # lines of the longer tables; the rest is counted
-COSTS = (  # key of the record, heading, factor
-    ("params", "params (M)", 1e-6),
-    ("macs_per_view", "multiply-adds a view (M)", 1e-6),
-    ("views", "views a video", 1.0),
-    ("macs_inference", "multiply-adds a video (M)", 1e-6),
-    ("latency_ms", "a view (ms)", 1.0),
-    ("peak_memory_mb", "peak memory (MB)", 1.0),
-    ("train_videos_per_s", "training (videos/s)", 1.0),
-)
 EXPLAINED = {
     "factor": " Appearance: the right actor, in all videos. Motion, order and position: the right script, in the "
     "videos that need just that to be told apart."
@@ -93,7 +88,7 @@ def _overview(report: Report) -> Section:
 def _overview_numbers(result: Comparison | None) -> tuple[str, str, str]:
     if result is None:
         return "–", "–", "–"
-    return f"{result.difference:+.2f}", _ends(result.interval), _p(result.p_adjusted)
+    return f"{result.difference:+.2f}", _ends(result.interval), p_text(result.p_adjusted)
 
 
 def _count(result: Comparison | None, name: str) -> str:
@@ -123,7 +118,9 @@ def _numbers(versus: Versus) -> Grid:
     result = versus.result
     assert result is not None, "only comparable methods have numbers"
     rows = [_top1_row(m.label, versus.top1[k]) for m, k in ((versus.new, "new"), (versus.base, "base"))]
-    rows.append(("difference", f"{result.difference:+.2f}", _ends(result.interval), _p(result.p_adjusted)))
+    rows.append(
+        ("difference", f"{result.difference:+.2f}", _ends(result.interval), p_text(result.p_adjusted))
+    )
     return Grid(("top-1 (%)", "mean", "95 % interval", "p"), tuple(rows))
 
 
@@ -144,30 +141,9 @@ def _remarks(versus: Versus) -> tuple[str, ...]:
     return (*remarks, *(f"{text[0].upper()}{text[1:]}." for text in differing))
 
 
-def cautions(result: Comparison) -> list[str]:
-    """How far the verdict carries."""
-    found = []
-    if result.n_seeds == 1:
-        found.append(
-            "One seed: the spread between seeds is unknown, so nothing can be said about the two methods; "
-            "McNemar's test says only whether these two trained networks differ on videos like these."
-        )
-    if result.n_seeds == 2:
-        found.append("Two seeds: the interval holds, but only a very large difference can be detected.")
-    if 1 < result.n_videos < 30:
-        found.append(f"Only {result.n_videos} test videos: intervals are rough.")
-    if result.identical:
-        found.append("Both are right and wrong on the same videos with every seed: no spread to judge by.")
-    if result.verdict == "no difference" and result.interval.excludes_zero:
-        found.append(
-            f"The interval alone excludes 0, but not after Holm's correction for {result.family} comparisons."
-        )
-    return found
-
-
 def _second_opinion(versus: Versus, result: Comparison) -> Section:
     rows = tuple(
-        (str(m.seed), f"{new:.2f}", f"{base:.2f}", str(m.only_new), str(m.only_base), _p(m.p_value))
+        (str(m.seed), f"{new:.2f}", f"{base:.2f}", str(m.only_new), str(m.only_base), p_text(m.p_value))
         for m, new, base in zip(result.mcnemar, versus.top1["new"], versus.top1["base"], strict=True)
     )
     header = ("seed", "top-1 new", "top-1 base", "only new right", "only base right", "p")
@@ -196,7 +172,7 @@ def _mover(mover: Mover) -> tuple[str, ...]:
         f"{mover.base:.1f}",
         f"{mover.difference:+.1f}",
         ends,
-        _p(mover.p_adjusted),
+        p_text(mover.p_adjusted),
     )
     return str(mover.group), str(mover.n_videos), *numbers
 
@@ -222,9 +198,13 @@ def _flips(versus: Versus) -> Section:
 
 def _costs(report: Report) -> Section:
     methods = [*(v.new for v in report.versus), report.base]
-    known = [c for c in COSTS if any(f"cost_{c[0]}" in m.lines for m in methods)]
+    there = [c for c in COSTS.values() if any(len(m.values(f"cost_{c.name}")) for m in methods)]
     rows = tuple(
-        (name, *(_cost(m, key, factor, report.base) for m in methods)) for key, name, factor in known
+        (
+            memory_title(c, methods) if c.name == "peak_memory_mb" else c.title,
+            *(_cost(m, c.name, c.factor, report.base) for m in methods),
+        )
+        for c in there
     )
     remark = "In brackets: against the base. Times were measured while other trials may have run beside."
     return Section("What it costs", grid=Grid(("", *(m.label for m in methods)), rows), remarks=(remark,))
@@ -235,21 +215,18 @@ def _cost(method: Method, key: str, factor: float, base: Method) -> str:
     value, reference = _median_cost(method, key), _median_cost(base, key)
     if value is None:
         return "–"
-    text = f"{value * factor:,.4g}"
+    text = f"{value / factor:,.4g}"
     return text if method is base or not reference else f"{text} ({value / reference - 1:+.1%})"
 
 
-def _median_cost(method: Method, key: str) -> float | None:
-    column = f"cost_{key}"
-    if column not in method.lines:
-        return None
-    median = float(method.lines[column].median())
-    return None if math.isnan(median) else median
+def _median_cost(method: Method, name: str) -> float | None:
+    values = method.values(f"cost_{name}")
+    return float(np.median(values)) if len(values) else None
 
 
 def _provenance(report: Report) -> Section:
     methods = [*(v.new for v in report.versus), report.base]
-    rows = tuple(_record_row(m, line) for m in methods for _, line in m.lines.iterrows())
+    rows = tuple(_record_row(m, line) for m in methods for line in m.records)
     header = ("method", "seed", "trial", "records", "commit", "machine", "torch", "manifest", "when")
     remarks = [f"{m.label}: {m.origin}." for m in methods if m.label != m.origin]
     remarks.append("`harness show TRIAL` prints a trial's settings, numbers and provenance.")
@@ -263,16 +240,12 @@ def _record_row(method: Method, line: pd.Series) -> tuple[str, ...]:
         f"{line['seed']:.0f}",
         line["id"],
         str(line["source"]),
-        _text(line.get("provenance_commit"))[:8] + dirty,
-        _text(line.get("provenance_processor"))[:24],
-        _text(line.get("provenance_version_torch")),
-        _text(line.get("dataset_manifest"))[:8],
-        _text(line.get("provenance_created"))[:10],
+        known(line.get("provenance_commit"), "?")[:8] + dirty,
+        known(line.get("provenance_processor"), "?")[:24],
+        known(line.get("provenance_version_torch"), "?"),
+        known(line.get("dataset_manifest"), "?")[:8],
+        known(line.get("provenance_created"), "?")[:10],
     )
-
-
-def _text(value: Any) -> str:
-    return "?" if value is None or value != value else str(value)  # noqa: PLR0124 - NaN is not itself
 
 
 def _ends(interval: Interval) -> str:
@@ -280,14 +253,8 @@ def _ends(interval: Interval) -> str:
 
 
 def _p_words(p_value: float | None) -> str:
-    text = _p(p_value)
+    text = p_text(p_value)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
-
-
-def _p(p_value: float | None) -> str:
-    if p_value is None:
-        return "–"
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def as_data(report: Report) -> dict[str, Any]:
@@ -300,13 +267,11 @@ def as_data(report: Report) -> dict[str, Any]:
 
 
 def _method_data(method: Method) -> dict[str, Any]:
-    costs = {key: _median_cost(method, key) for key, _, _ in COSTS}
+    costs = {key: _median_cost(method, key) for key in COSTS}
     return {
         "label": method.label,
         "origin": method.origin,
-        "trials": {
-            str(seed): str(i) for seed, i in zip(method.seeds, method.lines.get("id", ()), strict=True)
-        },
+        "trials": {str(seed): "+".join(method.ids[seed]) for seed in method.seeds},
         "cost": costs,
     }
 

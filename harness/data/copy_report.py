@@ -114,7 +114,7 @@ def _source(spec: PublishedVideos) -> PublishedSource:
 def _report(spec: PublishedVideos, listing: Listing, manifest: Manifest) -> CopyReport:
     from harness.data.published import PublishedDataset, assign_roles, namer
 
-    name_of = namer(spec)
+    name_of, sizes = namer(spec), _source(spec).sizes
     entries: _Entries = {
         (v.split, v.video_id): manifest.entries.get(name_of(v.path)) if v.path else None
         for v in listing.videos
@@ -135,9 +135,12 @@ def _report(spec: PublishedVideos, listing: Listing, manifest: Manifest) -> Copy
     return CopyReport(
         dataset=spec.name,
         root=str(spec.root),
-        splits=tuple(_split_count(listing, split, entries) for split in ("train", "report")),
+        splits=tuple(
+            _split_count(listing, split, sizes.videos[split] if sizes else 0, entries)
+            for split in ("train", "report")
+        ),
         classes=tuple(_class_counts(listing)),
-        official_classes=listing.official_classes,
+        official_classes=sizes.num_classes if sizes else None,
         roles={str(role): info.counts[role] if info else roles.count(role) for role in dict.fromkeys(roles)},
         missing=tuple(f"{listing.published[v.split]}/{v.video_id}" for v in listing.missing()),
         broken={name: entry.reason for name, entry in known.items() if entry.status == "broken"},
@@ -148,14 +151,14 @@ def _report(spec: PublishedVideos, listing: Listing, manifest: Manifest) -> Copy
     )
 
 
-def _split_count(listing: Listing, split: str, entries: _Entries) -> SplitCount:
+def _split_count(listing: Listing, split: str, official: int, entries: _Entries) -> SplitCount:
     own = [v for v in listing.videos if v.split == split]
     found = [entries[split, v.video_id] for v in own if v.path is not None]
     known = [entry for entry in found if entry is not None]
     checked = len(known) == len(found)
     return SplitCount(
         split=listing.published[split],
-        official=listing.official.get(split, 0),
+        official=official,
         listed=len(own),
         found=len(found),
         readable=sum(entry.status != "broken" for entry in known) if checked else None,

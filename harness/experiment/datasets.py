@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -65,6 +65,7 @@ class VideosPerClass(Frozen):
 class ScriptedDigits(Frozen):
     """Every knob of the generator; part of a trial's identity (as JSON), so no knob may be without effect."""
 
+    title: ClassVar[str] = "Scripted Digits"
     name: Literal["scripted_digits"] = "scripted_digits"
     """Which generator."""
     version: int = 1
@@ -203,6 +204,11 @@ _KINDS: dict[str, type[BaseModel]] = {
     kind.model_fields["name"].default: kind for kind in get_args(get_args(DatasetSpec)[0])
 }
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(DatasetSpec)
+
+
+def dataset_title(name: str) -> str:
+    """A dataset's name in words; the name itself of one that is not known."""
+    return str(getattr(_KINDS.get(name), "title", name))
 
 
 def parse_dataset(data: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ of a trial's identity and record: what decides the numbers is the copy's content
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
@@ -50,12 +50,14 @@ class PublishedVideos(BaseModel):
 class Kinetics400(PublishedVideos):
     """Kinetics-400 (Kay et al. 2017): the official csv files, videos flat or in class folders, or frame folders."""
 
+    title: ClassVar[str] = "Kinetics-400"
     name: Literal["kinetics_400"] = "kinetics_400"
 
 
 class MiniKinetics200(PublishedVideos):
     """200 classes of Kinetics-400 (Xie et al. 2018): two lists of ids, joined with the Kinetics csv files."""
 
+    title: ClassVar[str] = "Mini-Kinetics-200"
     name: Literal["mini_kinetics_200"] = "mini_kinetics_200"
     label_order: Literal["sorted", "v4d"] = "sorted"
     """sorted: the class names; v4d: the order of V4D's release, which its checkpoints need."""
@@ -64,24 +66,28 @@ class MiniKinetics200(PublishedVideos):
 class ActivityNet13(PublishedVideos):
     """ActivityNet 1.3 (Heilbron et al. 2015): several labels a video."""
 
+    title: ClassVar[str] = "ActivityNet 1.3"
     name: Literal["activitynet_1_3"] = "activitynet_1_3"
 
 
 class SomethingV1(PublishedVideos):
     """Something-Something V1 (Goyal et al. 2017): folders of frames. A mirror turns some classes into one another."""
 
+    title: ClassVar[str] = "Something-Something V1"
     name: Literal["something_v1"] = "something_v1"
 
 
 class SomethingV2(PublishedVideos):
     """Something-Something V2: JSON files, videos or folders of frames. A mirror does as in V1."""
 
+    title: ClassVar[str] = "Something-Something V2"
     name: Literal["something_v2"] = "something_v2"
 
 
 class VideoLists(PublishedVideos):
     """A user's own dataset by the list files of another project."""
 
+    title: ClassVar[str] = "listed videos"
     name: Literal["video_lists"] = "video_lists"
     train_list: Folder = Field(exclude=True)
     """The list of training videos; a relative path counts from `annotations`, else from the root."""
@@ -104,6 +110,7 @@ class VideoLists(PublishedVideos):
 class ClassFolders(PublishedVideos):
     """A user's own dataset: one folder a split, in it one a class, in it videos or folders of frames."""
 
+    title: ClassVar[str] = "videos in class folders"
     name: Literal["class_folders"] = "class_folders"
     train_folder: str = "train"
     """The folder of the training videos, in the root."""

@@ -31,12 +31,6 @@ with warnings.catch_warnings():  # fvcore scripts a loss function on import, whi
     from fvcore.nn import FlopCountAnalysis
     from fvcore.nn.jit_handles import conv_flop_count, get_shape
 
-CONVENTION = (
-    'multiply-adds (the paper\'s "FLOPs") of one view, as fvcore 0.1.5 counts in eval mode: convolutions,'
-    " linear layers, matrix products and the aggregation along snippets at one a multiply-add, BatchNorm at"
-    " two an element, LayerNorm and GroupNorm at five; mean and max pooling, activations, softmax and"
-    " element-wise arithmetic at nothing"
-)
 Module = TypeVar("Module", bound=nn.Module)
 TOLERANCE = 0.01  # of the two counters on convolutions and matrix products
 _PRODUCTS = frozenset({"conv", "linear", "addmm", "matmul", "bmm", "baddbmm", "einsum"})
@@ -48,7 +42,7 @@ class CostError(Exception):
 
 @dataclass(frozen=True)
 class Cost:
-    """One view of one video. `macs` is the number to hold against the paper; see CONVENTION."""
+    """One view of one video. `macs` is held against the paper's (`harness.results.metrics.CONVENTION`)."""
 
     params: int
     macs: int

@@ -2,7 +2,7 @@
 
 Wang and Gupta: "Videos as Space-Time Region Graphs", ECCV 2018, sections 3 to 5. No official code; the trunk is the one
 that was published with the first author's Kinetics weights (joaanna/something_else), the head follows jd730/STRG
-(architectures.md §11). The proposal network is not part of it: boxes are an input, and without boxes the regions are a
+(docs/systems.md). The proposal network is not part of it: boxes are an input, and without boxes the regions are a
 fixed grid (`RegionGraphHead.note`), which is not what the paper compares with.
 
 Boxes: (N, U, T, R, 4), R regions in each of a snippet's T frames, as (x0, y0, x1, y1) relative to the frame, 0 to 1.

@@ -1,7 +1,7 @@
 """S3D and S3D-G: Inception with its 3D convolutions separated into space and time, and with gates on the features.
 
 Xie et al.: "Rethinking Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video Classification", ECCV 2018,
-figures 4 to 6. Two public forms (architectures.md §9): kylemin/S3D (golden s3d_kylemin), whose stem is separated and
+figures 4 to 6. Two public forms (docs/systems.md): kylemin/S3D (golden s3d_kylemin), whose stem is separated and
 whose convolutions along time have a BatchNorm, is `s3d`; the authors' own s3dg.py (tensorflow/models), with a whole
 7×7×7 stem and a bias instead, is `s3dg`. Padding is half the kernel on both sides where TensorFlow's "SAME" is uneven.
 """

@@ -1,7 +1,7 @@
 """X3D-L: a narrow, deep network of depthwise 3×3×3 convolutions with squeeze-and-excitation.
 
 Feichtenhofer: "X3D: Expanding Architectures for Efficient Video Recognition", CVPR 2020, tables 1 and 3; the release
-facebookresearch/SlowFast for what the text leaves open (architectures.md §8). Golden x3d_l, which was made without
+facebookresearch/SlowFast for what the text leaves open (docs/systems.md). Golden x3d_l, which was made without
 the swish: the release takes it from pytorchvideo, and the run that made the case had a stand-in that does nothing.
 """
 

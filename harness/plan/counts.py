@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.base.cache import cached_json, source_hash, versions
 from harness.data.registry import describe
 from harness.data.views import snippet_groups
 from harness.experiment.spec import Network, Trial, Variant
+
+if TYPE_CHECKING:
+    from harness.models import VideoModel
 
 BACKWARD = 3.0  # forward and backward together, in forward passes
 UNKNOWN_CLASSES = 200  # of a dataset that nobody has seen (the head is a vanishing part of the work)
@@ -27,26 +30,38 @@ def counted(
     """
 
     def count() -> dict[str, Any]:
-        import torch
-
-        from harness.models import build_network
         from harness.models.cost import model_cost
-        from harness.models.variant import load_variant_source
 
-        for variant in variants:
-            load_variant_source(variant.source, variant.file)
-        with torch.random.fork_rng(devices=[]):  # building draws weights
-            model = build_network(network, classes, U=U, T=T)
-        return asdict(model_cost(model, T=T, U=U, crop_px=crop_px))
+        return asdict(model_cost(_built(network, classes, T, U, variants), T=T, U=U, crop_px=crop_px))
 
-    key = [
-        network.model_dump(mode="json"),
-        [classes, T, U, crop_px],
-        [v.source for v in variants],
-        source_hash("models"),
-        versions(("torch", "fvcore")),
-    ]
-    return cached_json("counts", key, count)
+    return cached_json("counts", [*_key(network, T, U, variants), classes, crop_px], count)
+
+
+def parameters(network: Network, *, classes: int, T: int, U: int, variants: Sequence[Variant] = ()) -> int:
+    """Parameters with a head of so many classes: as `counted`'s, without tracing the network."""
+
+    def count() -> int:
+        return sum(p.numel() for p in _built(network, classes, T, U, variants).parameters())
+
+    return int(cached_json("parameters", [*_key(network, T, U, variants), classes], count))
+
+
+def _key(network: Network, T: int, U: int, variants: Sequence[Variant]) -> list[Any]:
+    code = [source_hash("models"), versions(("torch", "fvcore"))]
+    return [network.model_dump(mode="json"), T, U, [v.source for v in variants], *code]
+
+
+def _built(network: Network, classes: int, T: int, U: int, variants: Sequence[Variant]) -> VideoModel:
+    """The network as shapes without storage."""
+    import torch
+
+    from harness.models import build_network
+    from harness.models.variant import load_variant_source
+
+    for variant in variants:
+        load_variant_source(variant.source, variant.file)
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):  # building draws weights
+        return build_network(network, classes, U=U, T=T)
 
 
 @dataclass(frozen=True)

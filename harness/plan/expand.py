@@ -63,7 +63,7 @@ def plan_trials(
     """
     if experiment.measure == "cost":
         return []
-    rows = _row_trials(experiment, profile, [*variant_paths(experiment), *variants])
+    rows = row_trials(experiment, profile, [*variant_paths(experiment), *variants])
     return [
         _planned(experiment.name, row, profile, trial.model_copy(update={"seed": seed}))
         for seed in seeds
@@ -71,10 +71,11 @@ def plan_trials(
     ]
 
 
-def _row_trials(
-    experiment: Experiment, profile: Profile, variants: Sequence[Path]
-) -> list[tuple[Row, Trial]]:
-    """Each row with its trial of seed 0, kept on disk: resolving needs torch, and status or plan should not."""
+def row_trials(experiment: Experiment, profile: Profile, variants: Sequence[Path]) -> list[tuple[Row, Trial]]:
+    """Each row that is no average with its trial of seed 0; `variants` are all files that rows may name.
+
+    Kept on disk: resolving needs torch, and status or plan should not. Raises UserError as `plan_trials`.
+    """
     rows = [row for row in experiment.rows if not row.average_of]
 
     def expanded() -> list[Any]:

@@ -9,78 +9,77 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
-import torch
-
+from harness.experiment.load import variant_paths
 from harness.experiment.paper import PaperNumbers, PaperRow
-from harness.experiment.spec import Experiment, Profile, Row, Scale, Trial, Variant
-from harness.models import VideoModel
-from harness.models.cost import CONVENTION, TOLERANCE, Cost, model_cost
-from harness.plan.expand import row_network
+from harness.experiment.spec import Experiment, Profile, Row, Scale, Trial
+from harness.plan.counts import counted, parameters
+from harness.plan.expand import row_trials
 from harness.reports.table import Cell, Column, Line, Table, empty, word
-from harness.trial.build import build_model
+from harness.results.metrics import CONVENTION
 
 CLASSES, PAPER_PARAM_CLASSES = 200, 1000
+COUNTS = ("params", "params_1000", "macs", "macs_conv_matmul", "macs_cross_check")
 AGREEMENT = 0.5  # percent: what a deviation from the paper's cost figures must not exceed
 
 
 @dataclass(frozen=True)
 class RowCost:
-    """One row at the paper's scale. `cost` is of one training pass (T × U at 224²), head of 200 classes."""
+    """One row at the paper's scale: a training pass of `train` (T×U) at crop_px², head of 200 classes.
+
+    macs, macs_conv_matmul and macs_cross_check are `harness.models.cost.Cost`'s; of an average, its networks' sums.
+    """
 
     row: Row
-    cost: Cost
+    train: str
+    crop_px: int
+    params: int
     params_1000: int
+    macs: int
+    macs_conv_matmul: int
+    macs_cross_check: int
 
     @property
     def gmacs(self) -> float:
-        return self.cost.macs / 1e9
-
-    @property
-    def disagreement(self) -> float:
-        """Percent between the two counters, on convolutions and matrix products."""
-        return 100 * (self.cost.macs_conv_matmul / self.cost.macs_cross_check - 1)
+        return self.macs / 1e9
 
 
-def paper_trial(experiment: Experiment, row: Row, profile: Profile, variant: Variant | None = None) -> Trial:
-    """The row at the paper's scale; recipe and dataset are the profile's and change no cost."""
-    scale = Scale()
-    return Trial(
-        network=row_network(experiment, row, profile.model_copy(update={"scale": scale})),
-        dataset={},
-        train=row.train,
-        test=row.test,
-        crop_px=scale.crop_px,
-        interval=scale.interval,
-        recipe=profile.recipe,
-        numerics=profile.numerics,
-        seed=0,
-        variant=variant,
+def row_costs(experiment: Experiment, profile: Profile) -> dict[str, RowCost]:
+    """Every row by name, in the table's order; dataset and recipe are the profile's and change no cost.
+
+    Raises CostError when two counters disagree by more than 1 %.
+    """
+    full = profile.model_copy(update={"scale": Scale()})
+    trials = row_trials(experiment, full, variant_paths(experiment))
+    counts = {row.name: _row_cost(row, trial) for row, trial in trials}
+    return {
+        row.name: _together(row, [counts[name] for name in row.average_of])
+        if row.average_of
+        else counts[row.name]
+        for row in experiment.rows
+    }
+
+
+def _together(row: Row, parts: Sequence[RowCost]) -> RowCost:
+    """An average of rows runs all of their networks."""
+    sums = {name: sum(getattr(part, name) for part in parts) for name in COUNTS}
+    return RowCost(row, " + ".join(part.train for part in parts), parts[0].crop_px, **sums)
+
+
+def _row_cost(row: Row, trial: Trial) -> RowCost:
+    train, network, variants = trial.train, trial.network, trial.variants
+    shape = {"T": train.T, "U": train.U}
+    cost = counted(network, classes=CLASSES, crop_px=trial.train_crop, variants=variants, **shape)
+    return RowCost(
+        row=row,
+        train=f"{train.T}×{train.U}",
+        crop_px=trial.train_crop,
+        params=cost["params"],
+        params_1000=parameters(network, classes=PAPER_PARAM_CLASSES, variants=variants, **shape),
+        macs=cost["macs"],
+        macs_conv_matmul=cost["macs_conv_matmul"],
+        macs_cross_check=cost["macs_cross_check"],
     )
-
-
-def row_cost(experiment: Experiment, row: Row, profile: Profile, variant: Variant | None = None) -> RowCost:
-    """Count one row at the paper's scale. Raises CostError when two counters disagree by more than 1 %."""
-    trial = paper_trial(experiment, row, profile, variant).model_dump_json()
-    return RowCost(row, _count(trial), _params(trial, PAPER_PARAM_CLASSES))
-
-
-def _ghost(trial: Trial, classes: int) -> VideoModel:
-    """The network as shapes without storage."""
-    with torch.device("meta"):
-        return build_model(trial, classes)
-
-
-@cache
-def _count(trial_json: str) -> Cost:
-    trial = Trial.model_validate_json(trial_json)
-    return model_cost(_ghost(trial, CLASSES), T=trial.train.T, U=trial.train.U, crop_px=trial.crop_px)
-
-
-@cache
-def _params(trial_json: str, classes: int) -> int:
-    return sum(p.numel() for p in _ghost(Trial.model_validate_json(trial_json), classes).parameters())
 
 
 COLUMNS = (
@@ -108,18 +107,18 @@ def cost_table(
     experiments: Sequence[Experiment], profile: Profile, paper: PaperNumbers, *, name: str = "cost"
 ) -> Table:
     """Every row of the experiments at the paper's scale; rows of several tables keep their table's letter."""
-    rows = [(e, row) for e in experiments for row in e.rows]
     lines = [
-        (_line(row_cost(e, row, profile), _printed(e, row, paper), _label(e, row, experiments)))
-        for e, row in rows
+        _line(cost, _printed(e, cost.row, paper), _label(e, cost.row, experiments))
+        for e in experiments
+        for cost in row_costs(e, profile).values()
     ]
     alone = experiments[0] if len(experiments) == 1 else None
     title = titled(alone) if alone else "Cost of every row at the paper's input"
     return Table(
         name=name,
         title=title,
-        caption=f"One training pass of the paper's networks at {Scale().crop_px}×{Scale().crop_px} px; "
-        f"nothing is trained. GFLOPs and GMACs: {CONVENTION}.",
+        caption="One training pass of the paper's networks at the paper's input; nothing is trained. "
+        f"GFLOPs and GMACs: {CONVENTION}.",
         columns=COLUMNS,
         rows=tuple(lines),
         notes=(_deviation_note(lines), _counter_note(lines), *_experiment_notes(experiments)),
@@ -143,15 +142,14 @@ def _printed(experiment: Experiment, row: Row, paper: PaperNumbers) -> PaperRow 
     return paper.table(experiment.paper_table).rows.get(row.paper_row)
 
 
-def _line(counted: RowCost, printed: PaperRow | None, label: str) -> Line:
-    row, cost = counted.row, counted.cost
-    deviation = _deviation(counted, printed)
+def _line(cost: RowCost, printed: PaperRow | None, label: str) -> Line:
+    deviation = _deviation(cost, printed)
     cells = {
         "model": word(label),
-        "input": word(f"{row.train.T}×{row.train.U}, {Scale().crop_px}"),
+        "input": word(f"{cost.train}, {cost.crop_px}"),
         "params_200": _number(cost.params / 1e6, "{:.3f}"),
-        "params_1000": _number(counted.params_1000 / 1e6, "{:.3f}"),
-        "gmacs": _number(counted.gmacs, "{:.3f}"),
+        "params_1000": _number(cost.params_1000 / 1e6, "{:.3f}"),
+        "gmacs": _number(cost.gmacs, "{:.3f}"),
         "conv_matmul": _number(cost.macs_conv_matmul / 1e9, "{:.3f}"),
         "cross_check": _number(cost.macs_cross_check / 1e9, "{:.3f}"),
         "paper_params": paper_number(printed, "params_m"),
@@ -175,11 +173,11 @@ def paper_number(printed: PaperRow | None, metric: str) -> Cell:
     return Cell(value, f"{value:.1f}", "paper")
 
 
-def _deviation(counted: RowCost, printed: PaperRow | None) -> float | None:
+def _deviation(cost: RowCost, printed: PaperRow | None) -> float | None:
     """Percent between ours and the paper's, the larger of params and MACs; None: it prints neither."""
     if printed is None:
         return None
-    pairs = [(counted.params_1000 / 1e6, printed.params_m), (counted.gmacs, printed.gflops)]
+    pairs = [(cost.params_1000 / 1e6, printed.params_m), (cost.gmacs, printed.gflops)]
     found = [100 * (ours / theirs - 1) for ours, theirs in pairs if theirs is not None]
     return max(found, key=abs, default=None)
 
@@ -202,7 +200,7 @@ def _counter_note(lines: Iterable[Line]) -> str:
     off, name = max((100 * abs(a / b - 1), name) for a, b, name in pairs if a and b)
     return (
         f"Second counter (torch.utils.flop_counter): at most {off:.3f} % from fvcore on convolutions "
-        f"and matrix products ({name}); above {100 * TOLERANCE:g} % would be an error."
+        f"and matrix products ({name}); where they disagree, the count fails."
     )
 
 

@@ -15,14 +15,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
+from harness.experiment.datasets import dataset_title
 from harness.experiment.paper import PaperNumbers, PaperTable, load_paper
 from harness.experiment.spec import Experiment, Profile
-from harness.methods.evidence import Evidence, RowEvidence, gather
+from harness.methods import Gathered, Method, gather
 from harness.reports import style
-from harness.reports.columns import FACTORS, accuracy_cell
-from harness.reports.cost_table import RowCost, row_cost
-from harness.reports.notes import dataset_name
+from harness.reports.columns import accuracy_cell, facets_of
+from harness.reports.cost_table import RowCost, row_costs
 from harness.results import Store
+from harness.results.metrics import FACET
 
 COST_SPREAD = 1.05  # rows that cost the same within 5 % make no picture of accuracy against cost
 
@@ -52,27 +53,31 @@ def write_figures(
     return paths
 
 
-def accuracy_figures(evidence: Evidence, paper: PaperNumbers) -> dict[str, Figure]:
+def accuracy_figures(gathered: Gathered, paper: PaperNumbers, *, curves: bool = True) -> dict[str, Figure]:
     """Kind -> figure, for the rows that have records; nothing at all without any."""
-    rows = [row for row in evidence.rows if len(row.done)]
+    rows = [row for row in gathered.methods if len(row.lines)]
     if not rows:
         return {}
-    figures = {"seeds": seed_spread(evidence, rows), "curves": learning_curves(evidence, rows)}
-    if all(f"factor_{f}" in row.done for row in rows for f in FACTORS):
-        figures["factors"] = factor_map(evidence, rows)
+    figures = {"seeds": seed_spread(gathered, rows)}
+    if curves and (trained := [row for row in rows if not row.components]):
+        figures["curves"] = learning_curves(gathered, trained)
+    facets = facets_of(gathered)
+    with_facets = [row for row in rows if all(len(row.values(f"{FACET}{f}")) for f in facets)]
+    if facets and with_facets:
+        figures["factors"] = factor_map(gathered, with_facets, facets)
     costs = [_inference_gmacs(row) for row in rows]
     if max(costs) > COST_SPREAD * min(costs):
-        figures["accuracy_vs_cost"] = accuracy_vs_cost(evidence, rows, paper.table("kinetics_400"))
+        figures["accuracy_vs_cost"] = accuracy_vs_cost(gathered, rows, paper.table("kinetics_400"))
     return figures
 
 
-def _where(evidence: Evidence) -> str:
-    return f"{dataset_name(evidence.profile.dataset.get('name'))}, {evidence.profile.name}"
+def _where(gathered: Gathered) -> str:
+    return f"{dataset_title(gathered.profile.dataset.name)}, {gathered.profile.name}"
 
 
-def _inference_gmacs(row: RowEvidence) -> float:
+def _inference_gmacs(row: Method) -> float:
     """Multiply-adds of a whole test video, in 1e9."""
-    return float(row.done["cost_macs_inference"].astype(float).mean()) / 1e9
+    return float(row.lines["cost_macs_inference"].astype(float).mean()) / 1e9
 
 
 def _accuracy_axis(axes: Axes, label: str = "top-1, %") -> None:
@@ -85,20 +90,20 @@ def _family(name: str) -> int:
     return 0 if name.startswith("DSA") else 1 if name.startswith("V4D") else 2
 
 
-def accuracy_vs_cost(evidence: Evidence, rows: list[RowEvidence], paper: PaperTable) -> Figure:
+def accuracy_vs_cost(gathered: Gathered, rows: list[Method], paper: PaperTable) -> Figure:
     """Two panels, never one: the paper's points (its benchmark on another dataset) and ours."""
     figure, (left, right) = style.new_figure(10, 4.2, 2)
     printed = {n: r for n, r in paper.rows.items() if r.top1 and r.gflops and r.views}
     xs = [r.gflops * r.views for r in printed.values() if r.gflops and r.views]
     _cost_panel(left, xs, [r.top1 or 0.0 for r in printed.values()], list(printed))
-    left.set_title(f"paper: {dataset_name(paper.dataset)}")
+    left.set_title(f"paper: {dataset_title(paper.dataset)}")
     cells = [accuracy_cell(row, "top1") for row in rows]
     ys = [cell.value or 0.0 for cell in cells]
     for x, row, cell in zip(map(_inference_gmacs, rows), rows, cells, strict=True):
         if cell.interval:
-            right.vlines(x, *cell.interval, color=style.COLOURS[_family(row.row.name)], lw=1.2)
-    _cost_panel(right, [_inference_gmacs(row) for row in rows], ys, [row.row.name for row in rows])
-    right.set_title(f"ours: {_where(evidence)}; mean, 95 % interval")
+            right.vlines(x, *cell.interval, color=style.COLOURS[_family(row.label)], lw=1.2)
+    _cost_panel(right, [_inference_gmacs(row) for row in rows], ys, [row.label for row in rows])
+    right.set_title(f"ours: {_where(gathered)}; mean, 95 % interval")
     return figure
 
 
@@ -121,26 +126,26 @@ def _cost_ticks(low: float, high: float) -> list[float]:
     return sorted({float(f"{place:.2g}") for place in places})
 
 
-def seed_spread(evidence: Evidence, rows: list[RowEvidence]) -> Figure:
+def seed_spread(gathered: Gathered, rows: list[Method]) -> Figure:
     """Every seed a dot, the mean a bar, its 95 % interval a line; one line a row of the table."""
     figure, (axes,) = style.new_figure(7, 1.1 + 0.42 * len(rows))
     for place, row in enumerate(rows):
-        values = row.done["top1"].to_numpy(float)
+        values = row.lines["top1"].to_numpy(float)
         cell = accuracy_cell(row, "top1")
         heights = np.full(len(values), place + 0.14)
         axes.plot(values, heights, "o", color=style.FAINT, mec=style.INK, ms=5, mew=0.6)
         axes.plot(values.mean(), place - 0.14, "|", color=style.INK, ms=11, mew=2.2)
         if cell.interval:
             axes.hlines(place - 0.14, *cell.interval, color=style.INK, lw=1.8)
-    axes.set_yticks(range(len(rows)), [f"{row.row.name}  (n = {len(row.done)})" for row in rows])
+    axes.set_yticks(range(len(rows)), [f"{row.label}  (n = {len(row.lines)})" for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("top-1, %: one dot a seed; mean and its 95 % Student t interval")
-    axes.set_title(f"{evidence.experiment.title}\nours: {_where(evidence)}")
+    axes.set_title(f"{gathered.experiment.title}\nours: {_where(gathered)}")
     return figure
 
 
-def learning_curves(evidence: Evidence, rows: list[RowEvidence]) -> Figure:
+def learning_curves(gathered: Gathered, rows: list[Method]) -> Figure:
     """Top-1 on the validation split by epoch: mean over seeds, shaded from the lowest to the highest seed."""
     figure, (axes,) = style.new_figure(7, 4)
     last_epoch, ends = 1, []
@@ -159,18 +164,18 @@ def learning_curves(evidence: Evidence, rows: list[RowEvidence]) -> Figure:
         )
         last_epoch = max(last_epoch, len(epochs))
         ends.append(float(curves_SE[:, -1].mean()))
-    _end_labels(axes, last_epoch, ends, [row.row.name for row in rows])
+    _end_labels(axes, last_epoch, ends, [row.label for row in rows])
     axes.set_xlabel("epoch")
     axes.set_ylabel("top-1 on val, %: mean and range over seeds")
-    axes.set_title(f"{evidence.experiment.title}\nours: {_where(evidence)}")
+    axes.set_title(f"{gathered.experiment.title}\nours: {_where(gathered)}")
     return figure
 
 
-def _curves(row: RowEvidence) -> NDArray[np.float64]:
+def _curves(row: Method) -> NDArray[np.float64]:
     """(seeds, epochs) top-1 on val, in percent."""
     curves = [
         Store(root).curve(i)["val_top1"].to_numpy(float)
-        for root, i in zip(row.done["root"], row.done["id"], strict=True)
+        for root, i in zip(row.lines["root"], row.lines["id"], strict=True)
     ]
     return np.stack(curves)
 
@@ -194,24 +199,24 @@ def _end_labels(axes: Axes, x: float, ends: list[float], names: list[str]) -> No
     axes.set_xlim(1, x)
 
 
-def factor_map(evidence: Evidence, rows: list[RowEvidence]) -> Figure:
+def factor_map(gathered: Gathered, rows: list[Method], facets: list[str]) -> Figure:
     """Rows by factors, the accuracy of each in its field: WHY a row wins."""
-    values = np.array([[row.done[f"factor_{f}"].astype(float).mean() for f in FACTORS] for row in rows])
+    values = np.array([[row.values(f"{FACET}{f}").mean() for f in facets] for row in rows])
     figure, (axes,) = style.new_figure(6.2, 1.3 + 0.4 * len(rows))
     axes.imshow(values, cmap="Greys", vmin=0, vmax=110, aspect="auto")
     for (y, x), value in np.ndenumerate(values):
         axes.text(x, y, f"{value:.0f}", ha="center", va="center", color="white" if value > 60 else style.INK)
-    axes.set_xticks(range(len(FACTORS)), FACTORS)
-    axes.set_yticks(range(len(rows)), [row.row.name for row in rows])
+    axes.set_xticks(range(len(facets)), facets)
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.grid(visible=False)
     axes.tick_params(length=0)
-    axes.set_title(f"{evidence.experiment.title}\nours: {_where(evidence)}; test videos right by factor, %")
+    axes.set_title(f"{gathered.experiment.title}\nours: {_where(gathered)}; test videos right by factor, %")
     return figure
 
 
 def cost_bars(experiment: Experiment, profile: Profile, paper: PaperNumbers) -> Figure:
     """Multiply-adds of the paper's networks at its input: printed there and counted here, side by side."""
-    counted = [row_cost(experiment, row, profile) for row in experiment.rows]
+    counted = list(row_costs(experiment, profile).values())
     printed = paper.table(experiment.paper_table).values("gflops") if experiment.paper_table else {}
     figure, (left, right) = style.new_figure(9, 1.1 + 0.45 * len(counted), 2, sharex=True)
     names = [c.row.name for c in counted]
@@ -222,8 +227,7 @@ def cost_bars(experiment: Experiment, profile: Profile, paper: PaperNumbers) -> 
 
 
 def _input(counted: RowCost) -> str:
-    train = counted.row.train
-    return f"{train.T}×{train.U} at the paper's 224 px"
+    return f"{counted.train} at the paper's {counted.crop_px} px"
 
 
 def _bars(axes: Axes, names: list[str], values: list[float | None], title: str) -> None:

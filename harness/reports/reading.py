@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from harness.base.errors import UserError
 from harness.experiment.paper import PaperTable
-from harness.methods.evidence import Evidence, RowEvidence
-from harness.results.answers import answers
+from harness.methods import Gathered
 from harness.statistics.order import Pair, Story, Tau, tell
 
-Bools = NDArray[np.bool_]
 
-
-def right_answers(row: RowEvidence) -> Bools:
-    """(seeds, videos) right or wrong of a row's records, seeds and videos in ascending order."""
-    return np.stack(
-        [answers(root, i).right for root, i in zip(row.done["root"], row.done["id"], strict=True)]
-    )
-
-
-def story_of(evidence: Evidence, paper: PaperTable | None) -> Story | None:
+def story_of(gathered: Gathered, paper: PaperTable | None) -> Story | None:
     """Every fact about the order of a table's rows; None where no row has a record.
 
     Raises UserError where answers cannot be read, or rows were tested on different videos.
     """
-    rows = [row for row in evidence.rows if len(row.done)]
-    if not rows:
+    methods = [method for method in gathered.methods if len(method.lines)]
+    if not methods:
         return None
-    right = {row.row.name: right_answers(row) for row in rows}
+    right = {method.label: method.right() for method in methods}
     if len({right_SV.shape[1] for right_SV in right.values()}) > 1:
         sizes = ", ".join(f"{name} {right_SV.shape[1]}" for name, right_SV in right.items())
         raise UserError(f"rows of one table need the same test videos; they have {sizes}")
     printed = paper.values("top1") if paper is not None else {}
     return tell(
-        {row.row.name: printed.get(row.row.paper_row) for row in evidence.rows},
+        {m.label: printed.get(m.row.paper_row) if m.row else None for m in gathered.methods},
         right,
-        {row.row.name: row.seeds for row in rows},
+        {method.label: method.seeds for method in methods},
         paper.test_videos if paper is not None and paper.test_videos else 5000,
     )
 

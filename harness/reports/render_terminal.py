@@ -1,4 +1,8 @@
-"""A table for the terminal (rich): columns that do not fit are left out, least wanted first, and named."""
+"""Tables and documents for the terminal (rich).
+
+Columns that do not fit are left out, least wanted first; of the notes under a table only the first three lines are
+shown. `harness show TABLE` prints all of both.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.reports.table import Cell, Column, Table
+from harness.reports.table import SHOWN_NOTES, Cell, Column, Document, Grid, Table
 
 GAP = 2  # between two columns: one of padding, one that the box draws
 PLAIN_WIDTH = 120
@@ -18,10 +22,13 @@ STYLES = {"ours": "", "config": "", "paper": "dim italic"}
 
 
 class TerminalTable:
-    """`console.print(TerminalTable(table))`: results, then cost, then what there is to say about them."""
+    """`console.print(TerminalTable(table))`: results, then cost, then what there is to say about them.
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
+    `whole`: every note, and which columns were left out.
+    """
+
+    def __init__(self, table: Table, *, whole: bool = False) -> None:
+        self.table, self.whole = table, whole
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table, width = self.table, options.max_width
@@ -34,20 +41,64 @@ class TerminalTable:
             yield _grid(table, kept)
         if table.reading:
             yield Text.assemble(("Reading. ", "bold"), table.reading)
-        yield from (Padding(Text(f"· {note}", style="dim"), (0, 0, 0, 1)) for note in table.notes)
-        if table.signature:
-            yield Text(f"Signature: {table.signature}", style="dim")
-        if left_out:
-            yield Text(f"Left out for want of room: {', '.join(dict.fromkeys(left_out))}.", style="dim")
+        if self.whole:
+            yield from (Padding(Text(f"· {note}", style="dim"), (0, 0, 0, 1)) for note in table.notes)
+            if table.signature:
+                yield Text(f"Signature: {table.signature}", style="dim")
+            if left_out:
+                yield Text(f"Left out for want of room: {', '.join(dict.fromkeys(left_out))}.", style="dim")
+        else:
+            yield from _first_lines(table, len(dict.fromkeys(left_out)), console, width)
 
 
-def print_table(table: Table, console: Console | None = None) -> None:
+def print_table(table: Table, console: Console | None = None, *, whole: bool = False) -> None:
     """Print to the console; by default stdout, at least 120 columns wide where it is no terminal."""
     if console is None:
         console = Console()
         if not console.is_terminal:
             console = Console(width=max(console.width, PLAIN_WIDTH))
-    console.print(TerminalTable(table))
+    console.print(TerminalTable(table, whole=whole))
+
+
+def _first_lines(table: Table, left_out: int, console: Console, width: int) -> RenderResult:
+    """The first notes that three lines hold, whole ones only, then where the others are."""
+    shown, room = 0, SHOWN_NOTES
+    for note in table.notes:
+        text = Text(f"· {note}", style="dim")
+        lines = len(text.wrap(console, width - 1))
+        if lines <= room:
+            yield Padding(text, (0, 0, 0, 1))
+            shown, room = shown + 1, room - lines
+    hidden = [
+        f"{len(table.notes) - shown} notes" * (shown < len(table.notes)),
+        f"{left_out} columns" * (left_out > 0),
+    ]
+    if told := " and ".join(filter(None, hidden)):
+        yield Text(f"more: harness show {table.name} ({told})", style="dim")
+
+
+def print_document(document: Document, console: Console | None = None) -> None:
+    """To the console, by default stdout, 110 columns wide where it is no terminal."""
+    own = console or Console(width=None if Console().is_terminal else 110, highlight=False)
+    own.print(Text(document.title, style="bold"))
+    for section in document.sections:
+        own.print()
+        own.print(Text(section.heading, style="bold" if section.level == 2 else "italic"))
+        for sentence in section.sentences:
+            own.print(Text(sentence))
+        if section.grid is not None:
+            own.print(_rich_grid(section.grid))
+        for remark in section.remarks:
+            own.print(Text(f"· {remark}", style="dim"))
+
+
+def _rich_grid(grid: Grid) -> RichTable:
+    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for index, name in enumerate(grid.header):
+        table.add_column(name, justify="left" if index < grid.words else "right")
+    for cells in grid.rows:
+        table.add_row(*map(Text, cells))
+    return table
 
 
 def fitting(table: Table, columns: tuple[Column, ...], width: int) -> tuple[Column, ...]:

@@ -11,11 +11,12 @@ import pandas as pd
 from harness.base.errors import UserError, near_match
 from harness.experiment.paper import load_paper
 from harness.experiment.spec import Experiment, Profile
-from harness.methods.evidence import Evidence, RowEvidence, gather
-from harness.reports.build import build_table
-from harness.reports.columns import COST_FIELDS, columns_of, line_of
+from harness.methods import Method, gather
+from harness.reports.columns import SHOWN_COSTS, columns_of, line_of
 from harness.reports.table import Cell, Column
-from harness.trial.record import METRICS
+from harness.reports.cost_table import row_costs
+from harness.reports.tables import build_table
+from harness.results.metrics import COSTS, FACET, list_metrics
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,12 @@ def cell_facts(
         return _cost_facts(experiment, profile, frame, row, wanted)
     numbers = load_paper()
     printed = numbers.table(experiment.paper_table) if experiment.paper_table else None
-    evidence = gather(experiment, profile, frame)
-    columns = columns_of(evidence, printed)
+    gathered = gather(experiment, profile, frame)
+    columns = columns_of(gathered, printed)
     chosen = _find(columns, wanted, experiment)
-    (own,) = (r for r in evidence.rows if r.row.name == row)
-    cell = line_of(evidence, own, columns, printed).cells[chosen.key]
-    seeds = _seeds(own, evidence, chosen) if chosen.source != "paper" else ()
+    (own,) = (method for method in gathered.methods if method.label == row)
+    cell = line_of(gathered, own, columns, printed, row_costs(experiment, profile)[row]).cells[chosen.key]
+    seeds = _seeds(own, chosen) if chosen.source != "paper" else ()
     return _facts((experiment, profile, row), chosen, cell, numbers.source, seeds)
 
 
@@ -127,11 +128,11 @@ def _facts(
     )
 
 
-def _seeds(row: RowEvidence, evidence: Evidence, column: Column) -> tuple[SeedFacts, ...]:
-    done = {str(line["id"]): line for line in row.done.to_dict("records")}
+def _seeds(row: Method, column: Column) -> tuple[SeedFacts, ...]:
+    done = {int(line["seed"]): line for line in row.lines.to_dict("records")}
     return tuple(
-        _seed(seed, row.ids[seed], done.get(row.ids[seed]), row.problems.get(seed, "done"), column.key)
-        for seed in evidence.seeds
+        _seed(seed, "+".join(ids), done.get(seed), row.problems.get(seed, "done"), column.key)
+        for seed, ids in sorted(row.ids.items())
     )
 
 
@@ -152,8 +153,11 @@ def _seed(seed: int, trial: str, line: dict[Any, Any] | None, status: str, key: 
 
 def trial_value(line: dict[Any, Any], key: str) -> float | None:
     """A trial's own number in the unit of the column `key`; None where the column is no number of a trial."""
-    field, unit = (key, 1.0) if key in METRICS else COST_FIELDS.get(key, ("", 1.0))
-    value = line.get(field)
+    field, unit = key, 1.0
+    if key in SHOWN_COSTS:
+        name, _ = SHOWN_COSTS[key]
+        field, unit = f"cost_{name}", COSTS[name].factor
+    value = line.get(field) if key in SHOWN_COSTS or key in list_metrics() or key.startswith(FACET) else None
     return None if value is None or pd.isna(value) else float(value) / unit
 
 

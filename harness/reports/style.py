@@ -48,8 +48,10 @@ _SETTINGS: dict[str, Any] = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Matplotlib in the house style, inside the `with` only."""
-    with mpl.rc_context(cast(Any, _SETTINGS)):
+    """Matplotlib in the house style, inside the `with` only, whatever the user's matplotlibrc says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(cast(Any, _SETTINGS))
         yield
 
 

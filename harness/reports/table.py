@@ -1,4 +1,7 @@
-"""A table as data, before any renderer: a cell knows its value, the trials behind it, and why it is empty."""
+"""A table as data, before any renderer: a cell knows its value, the trials behind it, and why it is empty.
+
+A document is a text with grids of words between (a comparison). The renderers beside this file take either.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ Origin = Literal["runs", "baselines", "both"]
 Panel = Literal["main", "cost", "both"]
 
 EMPTY = "–"
+SHOWN_NOTES = 3  # under a table in the terminal and on the page; the others are folded away
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,35 @@ class Table:
     def cell(self, row: str, column: str) -> Cell:
         """The cell of a row and a column; KeyError where there is none."""
         return next(line for line in self.rows if line.name == row).cells[column]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of texts; the first `words` columns are words (left), the others numbers (right)."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: int = 1
+
+
+@dataclass(frozen=True)
+class Section:
+    """Under a heading: sentences, then a table, then remarks in small print."""
+
+    heading: str
+    sentences: tuple[str, ...] = ()
+    grid: Grid | None = None
+    remarks: tuple[str, ...] = ()
+    level: int = 2
+
+
+@dataclass(frozen=True)
+class Document:
+    """`name` is its file's."""
+
+    name: str
+    title: str
+    sections: tuple[Section, ...]
 
 
 def header_groups(columns: tuple[Column, ...]) -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""Tables as files: reports/tables/<experiment>.{md,tex,html,csv}."""
+"""Files of tables and documents: reports/tables/<experiment>.{md,tex,html,csv}, reports/comparisons/<name>.{md,html}."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pandas as pd
 from harness.base.files import folder_from, write_atomically
 from harness.experiment.load import ROOT
 from harness.experiment.spec import Experiment, Profile
-from harness.reports.build import build_table
 from harness.reports.render_csv import csv_text
-from harness.reports.render_html import html
+from harness.reports.render_html import html, html_document
 from harness.reports.render_latex import latex
-from harness.reports.render_markdown import markdown
-from harness.reports.table import Table
+from harness.reports.render_markdown import markdown, markdown_document
+from harness.reports.table import Document, Table
+from harness.reports.tables import build_table
 
 RENDERERS: dict[str, Callable[[Table], str]] = {"md": markdown, "tex": latex, "html": html, "csv": csv_text}
 
@@ -32,13 +32,12 @@ def write_tables(
     out: Path,
     *,
     seeds: Sequence[int] | None = None,
-    variant: Path | None = None,
 ) -> list[Table]:
     """Build every experiment's table, write it in all formats under `out`/tables, and return the tables.
 
     `frame` is `harness.results.load()`. Raises UserError where `out` cannot be written.
     """
-    tables = [build_table(e, profile, frame, seeds=seeds, variant=variant) for e in experiments]
+    tables = [build_table(e, profile, frame, seeds=seeds) for e in experiments]
     for table in tables:
         write_table(table, out / "tables")
     return tables
@@ -49,6 +48,14 @@ def write_table(table: Table, folder: Path) -> list[Path]:
     paths = [folder / f"{table.name}.{suffix}" for suffix in RENDERERS]
     for path, render in zip(paths, RENDERERS.values(), strict=True):
         write_bytes(path, render(table).encode())
+    return paths
+
+
+def write_document(document: Document, reports: Path) -> list[Path]:
+    """`reports`/comparisons/NAME.md and .html, each whole or not at all. UserError where it cannot be written."""
+    paths = [reports / "comparisons" / f"{document.name}.{kind}" for kind in ("md", "html")]
+    for path, render in zip(paths, (markdown_document, html_document), strict=True):
+        write_bytes(path, render(document).encode())
     return paths
 
 

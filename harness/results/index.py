@@ -181,7 +181,7 @@ def _column(old: pa.Table | None, name: str, new: list[Any]) -> tuple[str, pa.Ar
     if old is None or f"{_JSON}{name}" not in old.column_names:
         before = pa.nulls(count) if old is None or name not in old.column_names else old[name]
         with contextlib.suppress(pa.ArrowException, OverflowError):
-            after = pa.array(new)
+            after = _array(new)
             kind = _common(before.type, after.type)
             chunks = [c.cast(kind) for c in (before, after)]
             return name, pa.chunked_array([part for c in chunks for part in getattr(c, "chunks", [c])], kind)
@@ -189,8 +189,16 @@ def _column(old: pa.Table | None, name: str, new: list[Any]) -> tuple[str, pa.Ar
     else:
         values = _values(old[f"{_JSON}{name}"])
     return f"{_JSON}{name}", pa.array(
-        [None if v is None else json.dumps(v) for v in [*values, *new]], pa.string()
+        [None if v is None else json.dumps(v, default=str) for v in [*values, *new]], pa.string()
     )
+
+
+def _array(values: list[Any]) -> pa.Array:
+    """Values of one kind, or integers among floats. Raises ArrowTypeError: pyarrow would read False as 0.0."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) > 1 and kinds != {int, float}:
+        raise pa.ArrowTypeError(f"values of {len(kinds)} kinds")
+    return pa.array(values)
 
 
 def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:

@@ -127,6 +127,14 @@ def test_loss(scores_VK: NDArray[np.floating], truth: Truth) -> float:
     return float(-(log_VK * truth.targets).sum(1).mean() / max(1.0, truth.targets.sum(1).mean()))
 
 
+CONVENTION = (
+    'multiply-adds (the paper\'s "FLOPs") of one view, as fvcore 0.1.5 counts in eval mode: convolutions,'
+    " linear layers, matrix products and the aggregation along snippets at one a multiply-add, BatchNorm at"
+    " two an element, LayerNorm and GroupNorm at five; mean and max pooling, activations, softmax and"
+    " element-wise arithmetic at nothing"
+)
+
+
 @dataclass(frozen=True)
 class CostKind:
     """A cost of a record: `cost_<name>` in a frame. `factor`: what one of the shown unit is in the record's unit."""

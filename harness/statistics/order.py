@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from harness.statistics.intervals import Bools, Floats, as_correct, errors_of, paired_difference
 from harness.statistics.paired import holm
@@ -125,7 +125,7 @@ def paper_resolution(n_videos: int, top1: float, level: float = 0.95) -> float:
     on top, so this is a lower bound.
     """
     p = top1 / 100
-    return 100 * float(stats.norm.ppf((1 + level) / 2) * np.sqrt(2 * p * (1 - p) / n_videos))
+    return 100 * float(ndtri((1 + level) / 2) * np.sqrt(2 * p * (1 - p) / n_videos))
 
 
 def kendall_tau(
@@ -199,7 +199,7 @@ def _shifts(x_RSV: Bools, alpha: float, n_draws: int, rng: np.random.Generator) 
     rest_RSV = points_RSV - points_RSV.mean(0)
     rest_RSV -= rest_RSV.mean((1, 2), keepdims=True)
     share_R = np.array([_video_share(row_SV) for row_SV in rest_RSV])
-    stretch = stats.t.ppf(1 - alpha / 2, S - 1) / stats.norm.ppf(1 - alpha / 2) * np.sqrt(S / (S - 1))
+    stretch = stdtrit(S - 1, 1 - alpha / 2) / ndtri(1 - alpha / 2) * np.sqrt(S / (S - 1))
     seeds_BS = rng.multinomial(S, np.full(S, 1 / S), size=n_draws)
     videos_BV = rng.multinomial(V, np.full(V, 1 / V), size=n_draws)
     shift_BR = stretch * seeds_BS @ rest_RSV.mean(2).T / S

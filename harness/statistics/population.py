@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import optimize
 from scipy.special import ndtr, ndtri
 
 from harness.statistics.intervals import Bools, Floats, as_correct, mean_squares
@@ -125,11 +125,13 @@ def _answers(
 
 def _difficulty(top1: float, both_right: float) -> float:
     """The `h` at which two seeds are both right on a share `both_right` of videos (bivariate normal)."""
+    from scipy.stats import multivariate_normal  # half a second, for plans alone
+
     threshold = ndtri(top1)
 
     def excess(h: float) -> float:
         correlation = h * h / (1 + h * h)
-        joint = stats.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]])
+        joint = multivariate_normal([0, 0], [[1, correlation], [correlation, 1]])
         return float(joint.cdf([threshold, threshold])) - both_right
 
     if excess(0.0) >= 0:

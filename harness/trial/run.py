@@ -21,9 +21,9 @@ from harness.base.errors import UserError
 from harness.experiment.identity import trial_id
 from harness.experiment.spec import TestProtocol, Trial
 from harness.models import VideoModel, build_network
-from harness.models.cost import CONVENTION, Cost, latency_and_memory, model_cost, shared_macs
+from harness.models.cost import Cost, latency_and_memory, model_cost, shared_macs
 from harness.models.variant import load_variant_source
-from harness.results.metrics import Truth, metric, score_metrics
+from harness.results.metrics import CONVENTION, Truth, metric, score_metrics
 from harness.results.predictions import predictions_frame
 from harness.results.record import Record
 from harness.trial.evaluate import video_scores

@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.cli import main
+from harness.experiment.load import ROOT
 from harness.plan import prepare
 from harness.results import Store, runs_root
 from harness.results.record import Record
@@ -239,3 +243,17 @@ def test_help_documents_every_command(capsys: pytest.CaptureFixture[str]) -> Non
     listed = capsys.readouterr().out
     for command in ("plan", "run", "status", "tables", "cost", "show", "data", "weights", "report"):
         assert f"  {command} " in listed
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_cannot_show_a_character_ends_no_command(encoding: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "harness", "tables", "ablation_a", "--reports", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr.decode(encoding)
+    assert "DSA+I3D 4x4" in run.stdout.decode(encoding)
+    assert b"?" in run.stdout

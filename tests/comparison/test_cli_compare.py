@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli import compare as command
-from harness.cli.common import Plan
 from harness.cli.main import main
+from harness.experiment import Profile
 from harness.experiment.load import EXPERIMENTS
 from harness.orchestrate import Outcome
 from harness.plan.pending import Pending
@@ -27,7 +27,15 @@ class Trainer:
     def __init__(self, top1: float = 98.0) -> None:
         self.top1, self.ran, self.fails, self.interrupted = top1, [], set(), False
 
-    def __call__(self, plan: Plan, split: Pending, store: Store, data: Path | None, inline: bool) -> Outcome:
+    def __call__(
+        self,
+        split: Pending,
+        profile: Profile,
+        names: list[str],
+        store: Store,
+        data: Path | None,
+        inline: bool,
+    ) -> Outcome:
         self.ran += split.todo
         failed = {}
         for p in split.todo:
@@ -44,7 +52,7 @@ def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
     """No shipped baselines, no training, no contract (it is tested by itself)."""
     made = Trainer()
     monkeypatch.setattr(command, "run_missing", made)
-    monkeypatch.setattr(command, "baseline_roots", list)
+    monkeypatch.setattr("harness.results.baseline_roots", list)
     kept = CheckReport("f.py", "f", (Finding("shapes", True, "kept"),))
     monkeypatch.setattr("harness.variants.check_variant", lambda path, options: kept)
     return made
@@ -83,9 +91,10 @@ def test_a_variant_runs_with_the_baselines_seeds_and_only_once(
     assert sorted(p.seed for p in trainer.ran) == list(SEEDS)
     base = planned_row(DSA)[0].trial
     for p in trainer.ran:
-        assert p.trial.variant is not None and "TemporalConv" in p.trial.variant.source
-        assert p.trial.network.placement == base.network.placement
-        for same in ("dataset", "train", "test", "recipe", "numerics", "crop_px", "interval"):
+        (variant,) = p.trial.variants
+        assert "TemporalConv" in variant.source
+        assert p.trial.network.aggregation.placement == base.network.aggregation.placement
+        for same in ("dataset", "train", "test", "input", "start", "recipe", "numerics"):
             assert getattr(p.trial, same) == getattr(base, same)
     assert "temporal_conv is better than DSA+I3D 4x4" in capsys.readouterr().out
     assert call("--variant", TEMPLATE, "--baseline", "dsa", runs=runs) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pytest
 
 from harness.base.errors import UserError
 from harness.comparison import Method, Report, compare_methods, document, method_of_trials
-from harness.comparison.build import NOT_COMPARABLE, VERDICTS
-from harness.comparison.words import as_data, cautions, verdict_sentence
+from harness.comparison.compare import NOT_COMPARABLE
+from harness.comparison.words import as_data, verdict_sentence
 from harness.data import class_names, facet_answers
 from harness.experiment import Profile
-from harness.experiment.spec import Trial, Variant
+from harness.experiment.spec import Scratch, Trial, Variant
+from harness.reports.words import VERDICTS, cautions
 from harness.results import Store, load
 from harness.results.predictions import scores_from_predictions
 from harness.statistics.paired import compare, compare_many
@@ -78,8 +80,16 @@ def _recipe(**values: object) -> Callable[[Trial], Trial]:
     return lambda t: t.model_copy(update={"recipe": t.recipe.model_copy(update=values)})
 
 
-def _network(**values: object) -> Callable[[Trial], Trial]:
-    return lambda t: t.model_copy(update={"network": t.network.model_copy(update=values)})
+def _options(**values: object) -> Callable[[Trial], Trial]:
+    def change(trial: Trial) -> Trial:
+        options = {**trial.network.options, **values}
+        return trial.model_copy(update={"network": trial.network.model_copy(update={"options": options})})
+
+    return change
+
+
+def _train(**values: object) -> Callable[[Trial], Trial]:
+    return lambda t: t.model_copy(update={"train": t.train.model_copy(update=values)})
 
 
 def _numerics(**values: object) -> Callable[[Trial], Trial]:
@@ -91,23 +101,29 @@ def _test(**values: object) -> Callable[[Trial], Trial]:
 
 
 def _same(trial: Trial) -> Trial:
-    return trial.model_copy(update={"network": trial.network.model_copy(update={"aggregation": "mine"})})
+    across = trial.network.aggregation
+    assert across is not None
+    mine = across.model_copy(update={"name": "mine"})
+    return trial.model_copy(update={"network": trial.network.model_copy(update={"aggregation": mine})})
 
 
 REFUSED: dict[str, tuple[Callable[[Trial], Trial], dict[str, object]]] = {
     "recipe.lr": (_recipe(lr=0.02), {}),
     "recipe.epochs": (_recipe(epochs=99), {}),
-    "scale.width": (_network(width=16), {}),
-    "scale.inflate": (_network(inflate=("res5",)), {}),
-    "scale.crop_px": (lambda t: t.model_copy(update={"crop_px": 64}), {}),
-    "scale.interval": (lambda t: t.model_copy(update={"interval": 3}), {}),
-    "protocol": (_test(crops=3), {}),
+    "network.options.width": (_options(width=16), {}),
+    "network.options.inflate": (_options(inflate=("res5",)), {}),
+    "train.crop_px": (_train(crop_px=64), {}),
+    "test.crop_px": (_test(crop_px=64), {}),
+    "train.interval": (_train(interval=3), {}),
+    "test views": (_test(crops=3), {}),
     "numerics.precision": (_numerics(precision="bfloat16"), {}),
     "numerics.version": (_numerics(version=9), {}),
     "dataset.videos_per_class.test": (
         lambda t: t.model_copy(
             update={
-                "dataset": {**t.dataset, "videos_per_class": {**t.dataset["videos_per_class"], "test": 12}}
+                "dataset": t.dataset.model_copy(
+                    update={"videos_per_class": t.dataset.videos_per_class.model_copy(update={"test": 12})}
+                )
             }
         ),
         {},
@@ -129,14 +145,20 @@ def test_what_is_not_comparable_is_refused_by_field(field: str, frame: pd.DataFr
     assert versus.result is None and "difference" not in as_data(found)["comparisons"][0]
 
 
-def test_another_pretraining_is_refused(frame: pd.DataFrame, tmp_path: Path) -> None:
-    def toggle(trial: Trial) -> Trial:
-        if trial.pretraining is None:
-            pytest.skip("the embedded profile has no pre-training")
-        return trial.model_copy(update={"pretraining": None})
+def test_another_start_is_refused(frame: pd.DataFrame, tmp_path: Path) -> None:
+    changed_start = other(tmp_path, frame, lambda t: t.model_copy(update={"start": Scratch()}))
+    (versus,) = compare_methods([changed_start], method(frame, DSA), "embedded").versus
+    assert [(d.field, d.new, d.base) for d in versus.refusals] == [("start.kind", "scratch", "trunk")]
 
-    (versus,) = compare_methods([other(tmp_path, frame, toggle)], method(frame, DSA), "embedded").versus
-    assert all(d.field.startswith("pretraining") for d in versus.refusals) and versus.refusals
+
+def test_another_machine_s_trunk_is_a_note(frame: pd.DataFrame, tmp_path: Path) -> None:
+    ours = other(tmp_path / "ours", frame, _same, start_sha256="0" * 64)
+    theirs = other(tmp_path / "theirs", frame, _options(dilation=1), start_sha256="1" * 64)
+    theirs = dataclasses.replace(theirs, label="theirs")
+    for base, said in ((theirs, True), (method(frame, DSA), False)):  # the last has no hash: an older record
+        (versus,) = compare_methods([ours], base, "embedded").versus
+        assert not versus.refusals
+        assert ("starting weights.i3d_r18" in {d.field for d in versus.notes}) == said
 
 
 @pytest.mark.parametrize(
@@ -173,10 +195,10 @@ def test_views_that_one_table_declares_are_a_note(frame: pd.DataFrame) -> None:
 
 def test_a_variant_is_held_to_the_protocol_of_its_baseline(frame: pd.DataFrame, tmp_path: Path) -> None:
     def as_variant(trial: Trial) -> Trial:
-        return _test(crops=3)(trial).model_copy(update={"variant": Variant(file="m.py", source="x")})
+        return _test(crops=3)(trial).model_copy(update={"variants": (Variant(file="m.py", source="x"),)})
 
     (versus,) = compare_methods([other(tmp_path, frame, as_variant)], method(frame, DSA), "embedded").versus
-    assert [d.field for d in versus.refusals] == ["protocol"]
+    assert [d.field for d in versus.refusals] == ["test views"]
 
 
 def test_several_methods_are_corrected_together(frame: pd.DataFrame) -> None:

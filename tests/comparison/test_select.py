@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from harness.base.errors import UserError
-from harness.comparison import BASELINES, find_row, is_record_selector, method_of_records
-from harness.comparison.wanted import WantedRow, parse_wanted
+from harness.comparison import BASELINES, find_row, method_of_records
+from harness.comparison.wanted import WantedRecords, WantedRow, parse_wanted
 from harness.experiment.load import EXPERIMENTS
 from tests.comparison.conftest import DSA, SEEDS
 
@@ -18,7 +18,7 @@ MINE = """
 name: mine
 title: Mine
 rows:
-  - {name: "share 1/2: wide", backbone: i3d_r18, train: {T: 4, U: 4}, test: {U: 8, grouping: interleaved}}
+  - {name: "share 1/2: wide", model: i3d_r18, train: {T: 4, U: 4}, test: {U: 8, grouping: interleaved}}
 """
 
 
@@ -61,21 +61,44 @@ def test_what_is_not_there_is_bad_input(text: str, words: str) -> None:
 
 def test_one_name_of_two_networks_must_be_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, U in (("one", 4), ("two", 2)):
-        row = f"{{name: same, backbone: i3d_r18, train: {{T: 4, U: {U}}}, test: {{U: 8, grouping: interleaved}}}}"
+        row = (
+            f"{{name: same, model: i3d_r18, train: {{T: 4, U: {U}}}, test: {{U: 8, grouping: interleaved}}}}"
+        )
         (tmp_path / f"{name}.yaml").write_text(
             f"name: {name}\ntitle: t\nrows:\n  - {row}\n", encoding="utf-8"
         )
-    monkeypatch.setattr("harness.comparison.select.EXPERIMENTS", tmp_path)
     monkeypatch.setattr("harness.experiment.load.EXPERIMENTS", tmp_path)
     with pytest.raises(UserError, match="say which: one:same, two:same"):
         find_row("same")
 
 
 def test_records_by_column(frame: pd.DataFrame) -> None:
-    assert is_record_selector("aggregation=dsa")
-    method = method_of_records("aggregation=dsa,width=8", frame)
+    method = method_of_records("aggregation=dsa,model=i3d_r18", frame)
     assert method.seeds == list(SEEDS)
-    assert method.trial.network.aggregation == "dsa"
+    assert method.trial.network.aggregation.name == "dsa"
+
+
+GRID = """
+name: grid
+title: Grid
+rows:
+  - {name: alpha=8, model: i3d_r18, train: {T: 4, U: 4}, test: {U: 8, grouping: interleaved}}
+  - {name: "alpha=8,beta=1", model: i3d_r18, train: {T: 4, U: 2}, test: {U: 8, grouping: interleaved}}
+"""
+
+
+@pytest.mark.parametrize("name", ["alpha=8", "alpha=8,beta=1"])
+def test_row_names_win_over_selectors(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(GRID, encoding="utf-8")
+    monkeypatch.setattr("harness.experiment.load.EXPERIMENTS", tmp_path)
+    for text in (name, f"grid:{name}", f"{tmp_path}/grid.yaml:{name}"):
+        (wanted,), base = parse_wanted([text], [], "aggregation=dsa", [])
+        assert isinstance(wanted, WantedRow) and wanted.label == name
+        assert isinstance(base, WantedRecords)
+    (bare,), _ = parse_wanted([name], [], "alpha=8", [], experiment="grid")
+    assert bare.label == name
+    with pytest.raises(UserError, match="has no row 'alpha=9' \\(did you mean 'alpha=8'"):
+        parse_wanted(["grid:alpha=9"], [], "aggregation=dsa", [], experiment=None)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +106,7 @@ def test_records_by_column(frame: pd.DataFrame) -> None:
     [
         ("agregation=dsa", "did you mean 'aggregation'"),
         ("aggregation=se", "no finished trial"),
-        ("width=8", "these 15 records are several methods"),
+        ("crop_px=32", "these 15 records are several methods"),
         ("aggregation=average", "differ in train"),
     ],
 )
@@ -100,7 +123,7 @@ def test_a_variant_takes_the_place_of_its_baseline() -> None:
     assert mine.aggregation.options == {"kernel": 5}
     for place in ("position", "stages", "blocks", "beta"):
         assert getattr(mine.aggregation, place) == getattr(theirs.aggregation, place)
-    assert (mine.train, mine.test, mine.backbone) == (theirs.train, theirs.test, theirs.backbone)
+    assert (mine.train, mine.test, mine.model) == (theirs.train, theirs.test, theirs.model)
 
 
 def test_option_values_make_a_grid() -> None:

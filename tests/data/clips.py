@@ -45,7 +45,7 @@ def numbers(frames_FHW3: NDArray[np.uint8]) -> list[int]:
     return [number_of(frame) for frame in frames_FHW3]
 
 
-def write_clip(  # noqa: PLR0917 - every property of a file
+def write_clip(
     path: Path,
     codec: str = "libx264",
     shown: Sequence[int] = range(60),
@@ -87,7 +87,7 @@ def write_clip(  # noqa: PLR0917 - every property of a file
     return path
 
 
-def _stream(  # noqa: PLR0917
+def _stream(
     container: Any, codec: str, size_wh: tuple[int, int], fps: int, options: dict, pix_fmt: str
 ) -> Any:
     stream = container.add_stream(codec, rate=fps, options=options)
@@ -110,7 +110,7 @@ def _encode_silence(container: Any, stream: Any, place: int, fps: int) -> None:
     container.mux(stream.encode(frame))
 
 
-def remux(  # noqa: PLR0917
+def remux(
     source: Path,
     target: Path,
     shift: int = 0,

@@ -54,7 +54,7 @@ FOLDERS = {
 }
 
 
-def kinetics(  # noqa: PLR0917
+def kinetics(
     root: Path,
     layout: str = "crawler",
     train: int = 4,

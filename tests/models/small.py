@@ -14,12 +14,21 @@ from harness.models.registry import model_entry
 U, T, SIDE, CLASSES = 2, 4, 32, 5
 LARGEST = 1_500_000  # parameters of a model here: a family without a working `width` shows itself
 SMALL: dict[str, Any] = {"width": 8, "stem_kernel": 5, "dropout": 0.0, "small_input": True}
+# What a family needs beside SMALL to be whole at 4 frames of 32 px.
+OWN: dict[str, dict[str, Any]] = {
+    "slowfast": {"fast_share": 4},
+    "x3d": {"stem_kernel": 3, "depths": (2, 2, 4, 2)},
+    # Pooled thrice along time, one position is left to attend to, and attention to one has no gradient.
+    "i3d_nl": {"time_strides": (1, 1, 2)},
+    "nl_gcn": {"grid": 2, "time_strides": (1, 1, 1)},  # the graph follows regions through four frames of maps
+}
 
 
 def small_options(name: str) -> dict[str, Any]:
-    """SMALL, as far as the model has such options."""
+    """SMALL, as far as the model has such options, and what its family needs."""
     known = model_entry(name).options()
-    return {key: value for key, value in SMALL.items() if key in known}
+    own = {k: v for family, options in OWN.items() if name.startswith(family) for k, v in options.items()}
+    return {**{key: value for key, value in SMALL.items() if key in known}, **own}
 
 
 def small_model(name: str, aggregation: str = "average", *, seed: int = 0, **given: Any) -> VideoModel:

@@ -44,20 +44,30 @@ def test_exclusions_name_what_there_is_and_say_why() -> None:
 
 @every_model
 def test_training_step_reaches_every_parameter(name: str, aggregation: str) -> None:
-    unreached = {"any"}
-    for seed in range(5):  # a small hidden ReLU may be dead at one start, not at all of them
+    """A hidden ReLU may be dead at one start; a norm that starts at zero hides its branch until the second step."""
+    unreached: set[str] | None = None
+    for seed in range(5):
         model = small_model(name, aggregation, seed=seed)
-        logits = model(clips())
-        assert logits.shape == (2, 5)
-        torch.nn.functional.cross_entropy(logits, torch.tensor([0, 3])).backward()
-        grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
-        assert len(grads) == sum(1 for _ in model.parameters())
-        assert all(grad.isfinite().all() for grad in grads.values())
-        zero = {n for n, grad in grads.items() if grad.abs().max() == 0}
-        unreached = zero if seed == 0 else unreached & zero
-        if not unreached:
-            return
-    raise AssertionError(f"no gradient ever reached {sorted(unreached)}")
+        for _ in range(3):
+            grads = _gradients(model)
+            assert len(grads) == sum(1 for _ in model.parameters())
+            assert all(grad.isfinite().all() for grad in grads.values())
+            zero = {n for n, grad in grads.items() if grad.abs().max() == 0}
+            unreached = zero if unreached is None else unreached & zero
+            if not unreached:
+                return
+            with torch.no_grad():
+                for n, p in model.named_parameters():
+                    p -= 0.1 * grads[n]
+    raise AssertionError(f"no gradient ever reached {sorted(unreached or ())}")
+
+
+def _gradients(model: nn.Module) -> dict[str, Tensor]:
+    model.zero_grad()
+    logits = model(clips())
+    assert logits.shape == (2, 5)
+    torch.nn.functional.cross_entropy(logits, torch.tensor([0, 3])).backward()
+    return {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
 
 
 @every_model
@@ -131,12 +141,12 @@ def test_bfloat16_stays_near_float32(name: str, aggregation: str) -> None:
 
 @every_model
 def test_memory_layouts_agree(name: str, aggregation: str) -> None:
-    model = small_model(name, aggregation)
-    channels_last = small_model(name, aggregation).to(memory_format=torch.channels_last_3d)
+    model = small_model(name, aggregation).double()  # batch norms over few values amplify float32's rounding
+    channels_last = small_model(name, aggregation).double().to(memory_format=torch.channels_last_3d)
     torch.manual_seed(2)
-    expected = model(clips()).detach()
+    expected = model(clips().double()).detach()
     torch.manual_seed(2)
-    assert relative(channels_last(clips()), expected) < 1e-3
+    assert relative(channels_last(clips().double()), expected) < 1e-9
 
 
 @every_model
@@ -182,14 +192,20 @@ def test_groups_are_scored_as_if_each_came_alone(name: str, aggregation: str) ->
 
 def _assert_only_what_may_be_shared_ran_once(model: Any, once: set[nn.Module], aggregation: str) -> None:
     convolutions = {m for m in model.modules() if isinstance(m, nn.Conv3d | nn.Conv2d)}
-    looking = [m for m in model.backbone.steps() if _looks_across(m)]
+    steps = list(model.backbone.steps())
+    looking = [place for place, step in enumerate(steps) if _looks_across(step)]
     if aggregation == "average":
         assert not looking and once == convolutions
         return
-    steps = list(model.backbone.steps())
-    rest = steps[steps.index(looking[0]) :]
-    after = {m for step in rest if isinstance(step, nn.Module) for m in step.modules() if m in convolutions}
-    assert after and once == convolutions - after
+    before, after = (_convolutions_of(part) for part in (steps[: looking[0]], steps[looking[0] :]))
+    assert (
+        after and before <= once and not once & after
+    )  # a head's own run once or a group at a time, as it asks
+
+
+def _convolutions_of(steps: list[Any]) -> set[nn.Module]:
+    modules = {m for step in steps if isinstance(step, nn.Module) for m in step.modules()}
+    return {m for m in modules if isinstance(m, nn.Conv3d | nn.Conv2d)}
 
 
 def _looks_across(step: Any) -> bool:

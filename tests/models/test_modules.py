@@ -150,6 +150,7 @@ def test_site_refuses_rows_that_are_no_whole_videos_and_modules_that_change_the_
 @pytest.mark.parametrize("aggregation", ["average", "se", "dsa", "v4d"])
 def test_who_looks_across_snippets(aggregation: str) -> None:
     options = {} if aggregation == "average" else {"stages": "res3"}
+    torch.manual_seed(0)
     model = create_model("i3d_r18", 5, aggregation=aggregation, width=8, **options).eval()
     x = torch.randn(1, 4, 3, 2, 32, 32, requires_grad=True)
     model.forward_snippets(x)[0, 0].sum().backward()

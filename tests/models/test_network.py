@@ -94,7 +94,8 @@ def test_an_impossible_inside_module_is_refused(inside: str | Declared, message:
 
 @pytest.mark.parametrize("name", list_inside())
 def test_every_inside_module_keeps_snippets_apart_and_is_trained(name: str) -> None:
-    model = small_model("tsn_r18", inside=[Declared(name, stages=("res2", "res3"))], T=4)
+    options = {"groups": 2} if name == "cgnl" else {}  # its 8 do not divide so few channels
+    model = small_model("tsn_r18", inside=[Declared(name, stages=("res2", "res3"), options=options)], T=4)
     x = clips().requires_grad_()
     model.forward_snippets(x)[0, 0].sum().backward()
     placed = [place for _, place in filled_places(model.backbone)]

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from harness.experiment import Profile, load_experiment
-from harness.experiment.spec import Recipe, Scale, TestOverride
+from harness.experiment.datasets import ScriptedDigits
+from harness.experiment.recipe import Recipe
+from harness.experiment.spec import Input, Scale, TestOverride
 from harness.plan.expand import distinct, plan_trials
 from harness.reports.page import build_page
 from harness.results import Store, load
@@ -32,20 +34,18 @@ def profile() -> Profile:
     return Profile(
         name="synthetic",
         description="for tests",
-        dataset={"name": "scripted_digits"},
-        scale=Scale(width=8, stem_kernel=5, crop_px=48, interval=2),
+        dataset=ScriptedDigits(),
+        scale=Scale(crop_px=48, interval=2, options={"width": 8, "stem_kernel": 5}),
+        input=Input(mean=(110, 110, 110), std=(50, 50, 50)),
         recipe=Recipe(
             optimizer="adamw",
             lr=4e-3,
             weight_decay=0.01,
-            schedule="one_cycle",
+            schedule="cosine",
             warmup_epochs=1,
             epochs=6,
             batch_videos=16,
             clip_norm=5,
-            horizontal_flip=False,
-            mean=(110, 110, 110),
-            std=(50, 50, 50),
         ),
         test=TestOverride(crops=1, clips=10, snippets=8, grouping="interleaved"),
         deviations=("Deviation: synthetic records.",),
@@ -76,7 +76,7 @@ def frame(root: Path) -> pd.DataFrame:
 def other_profile(profile: Profile) -> Profile:
     """Another recipe: its runs stand in no table of `profile` and may not be compared with those."""
     return profile.model_copy(
-        update={"name": "slower", "recipe": profile.recipe.model_copy(update={"lr": 1e-3})}
+        update={"name": "slower", "recipe": profile.recipe.model_copy(update={"lr": 1e-3}) if profile.recipe else None}
     )
 
 

@@ -139,7 +139,7 @@ def test_records_of_another_dataset_do_not_enter_the_column(
     table = build_table(experiment, profile, load(mine.root, root))
     cell = table.cell("TSN+I3D 4x4", "top1")
     assert cell.value is None and cell.text == "not comparable"
-    assert "dataset scripted_digits@f00d00000000 instead of scripted_digits@5ca1ab1e0000" in (
+    assert "dataset manifest f00d00000000 instead of 5ca1ab1e0000" in (
         cell.why_empty or ""
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -15,14 +16,14 @@ from matplotlib.transforms import Bbox
 
 from harness.experiment import Profile, load_experiment
 from harness.experiment.paper import load_paper
-from harness.methods.evidence import Evidence, gather
-from harness.reports import write_figures
+from harness.methods import Gathered, gather
+from harness.reports.figures import write_figures
 from harness.reports.figures import accuracy_figures, cost_bars
 from harness.reports.style import house_style, label_points, new_figure, spread_out
 from harness.results import load
 
 
-def evidence_of(letter: str, profile: Profile, frame: pd.DataFrame) -> Evidence:
+def gathered_of(letter: str, profile: Profile, frame: pd.DataFrame) -> Gathered:
     return gather(load_experiment(f"ablation_{letter}"), profile, frame)
 
 
@@ -34,15 +35,15 @@ def label_boxes(figure: Figure) -> list[list[Bbox]]:
 
 def test_kinds_of_figures(profile: Profile, frame: pd.DataFrame) -> None:
     with house_style():
-        a = accuracy_figures(evidence_of("a", profile, frame), load_paper())
-        e = accuracy_figures(evidence_of("e", profile, frame), load_paper())
+        a = accuracy_figures(gathered_of("a", profile, frame), load_paper())
+        e = accuracy_figures(gathered_of("e", profile, frame), load_paper())
     assert set(a) == {"seeds", "curves", "factors", "accuracy_vs_cost"}
     assert set(e) == {"seeds", "curves", "factors"}  # all its rows cost the same
 
 
 def test_labels_of_accuracy_against_cost_do_not_overlap(profile: Profile, frame: pd.DataFrame) -> None:
     with house_style():
-        figure = accuracy_figures(evidence_of("a", profile, frame), load_paper())["accuracy_vs_cost"]
+        figure = accuracy_figures(gathered_of("a", profile, frame), load_paper())["accuracy_vs_cost"]
         by_axes = label_boxes(figure)
     assert [len(boxes) for boxes in by_axes] == [16, 5]
     for boxes in by_axes:
@@ -52,7 +53,7 @@ def test_labels_of_accuracy_against_cost_do_not_overlap(profile: Profile, frame:
 def test_paper_and_ours_never_share_axes(profile: Profile, frame: pd.DataFrame) -> None:
     with house_style():
         figures = {
-            **accuracy_figures(evidence_of("a", profile, frame), load_paper()),
+            **accuracy_figures(gathered_of("a", profile, frame), load_paper()),
             "cost": cost_bars(load_experiment("ablation_i"), profile, load_paper()),
         }
     for figure in figures.values():
@@ -99,3 +100,10 @@ def test_labels_find_room_wherever_the_points_lie(points: list[tuple[float, floa
         label_points(axes, xs, ys, [f"row {i}" for i in range(len(points))])
         (boxes,) = label_boxes(figure)
     assert not [pair for pair in itertools.combinations(boxes, 2) if Bbox.intersection(*pair)]
+
+
+def test_a_users_matplotlibrc_changes_nothing() -> None:
+    with mpl.rc_context({"text.usetex": True, "font.family": "no such font"}):
+        with house_style():
+            assert mpl.rcParams["text.usetex"] is False
+        assert mpl.rcParams["text.usetex"] is True

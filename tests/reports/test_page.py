@@ -17,11 +17,9 @@ from harness.experiment.datasets import VideosPerClass
 from harness.experiment import Profile, load_experiment
 from harness.plan.expand import plan_trials
 from harness.reports.page import build_page
-from harness.reports.page.answers import AnswerBook, most_flipped
-from harness.reports.page.pictures import frames_of
-from harness.reports.page.render import embedded_json
-from harness.reports.page.rows import OTHER
-from harness.reports.page.runs import Pool, rounded
+from harness.reports.page.assemble import embedded_json
+from harness.reports.page.payload import OTHER, AnswerBook, Pool, most_flipped, rounded
+from harness.reports.page.pictures import strips_of
 from harness.results import Store, load
 from harness.results.predictions import scores_from_predictions
 from tests.factories import make_failed_record, make_record
@@ -89,7 +87,7 @@ def test_the_configuration_can_be_put_together_again(
     run = next(run for run in payload["runs"] if run["id"] == line["id"])
     config = {key: pool[number] for key, number in pool[run["config"]].items()}
     expected = json.loads(line["config"])
-    assert config | {"seed": run["seed"], "variant": None} == expected
+    assert config | {"seed": run["seed"], "variants": []} == expected
 
 
 def test_runs_outside_the_tables_can_be_compared_too(payload: dict[str, Any], other_profile: Profile) -> None:
@@ -174,11 +172,11 @@ def test_frames_come_from_the_very_dataset_of_the_records(tmp_path: Path) -> Non
         actors=(0,), scripts=("RR", "LL"), videos_per_class=VideosPerClass(train=1, val=1, test=2)
     )
     declared = spec.model_dump(mode="json")
-    frames, missing = frames_of(declared, "m", ["test_0_RR_000"], tmp_path)
+    frames, missing = strips_of(declared, "m", ["test_0_RR_000"], tmp_path)
     assert frames == {} and "harness data prepare" in missing
     info = prepare(spec, tmp_path, workers=1)
-    frames, missing = frames_of(declared, info.manifest_hash, ["test_0_RR_000", "unknown"], tmp_path)
+    frames, missing = strips_of(declared, info.manifest_hash, ["test_0_RR_000", "unknown"], tmp_path)
     assert missing == "" and list(frames) == ["test_0_RR_000"]
     assert base64.b64decode(frames["test_0_RR_000"].split(",")[1])[:2] == b"\xff\xd8"
-    assert "not the one of the records" in frames_of(declared, "other", [], tmp_path)[1]
-    assert "cannot be read yet" in frames_of({"name": "kinetics_400"}, "m", [], tmp_path)[1]
+    assert "not the one of the records" in strips_of(declared, "other", [], tmp_path)[1]
+    assert "say where its videos lie" in strips_of({"name": "kinetics_400"}, "m", [], tmp_path)[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -45,9 +46,9 @@ def tiny(text: str) -> Table:
     return Table("tiny", text, text, columns, (Line(text, cells),), (text,), text, text)
 
 
-def terminal(table: Table, width: int) -> str:
+def terminal(table: Table, width: int, *, whole: bool = False) -> str:
     console = Console(width=width, file=io.StringIO(), record=True, force_terminal=True)
-    print_table(table, console)
+    print_table(table, console, whole=whole)
     return console.export_text()
 
 
@@ -169,13 +170,44 @@ def test_csv_has_unrounded_values_and_interval_columns(profile: Profile, frame: 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
 def test_terminal_never_cuts_a_cell_and_names_what_it_left_out(table: Table, width: int) -> None:
-    text = terminal(table, width)
+    text = terminal(table, width, whole=True)
     assert "…" not in text
     assert max(len(line) for line in text.splitlines()) <= width
     dropped = [c for columns in table.panels() for c in columns if c not in fitting(table, columns, width)]
     assert ("Left out for want of room" in text) == bool(dropped)
     for line in table.rows:
         assert line.name in text
+
+
+@pytest.mark.parametrize("width", [60, 120, 200])
+def test_the_terminal_folds_all_but_three_lines_of_notes(table: Table, width: int) -> None:
+    short, whole = (terminal(table, width, whole=w) for w in (False, True))
+    under = short[short.rindex("Reading.") :] if table.reading else short[-1200:]
+    lines = [line for line in under.splitlines() if line.strip()]
+    assert f"more: harness show {table.name} (" in lines[-1]
+    first = next((i for i, line in enumerate(lines) if line.startswith(" · ")), len(lines) - 1)
+    if table.reading:
+        assert len(lines) - 1 - first <= 3  # notes stand between the reading and the last line
+    assert whole.count(" · ") == len(table.notes) > short.count(" · ")
+    assert "Signature" not in short and ("Signature" in whole) == bool(table.signature)
+    for kind in (markdown(table), latex(table)):
+        assert all(re.sub(r"\W", "", note)[:40] in re.sub(r"\\text\w+|\W", "", kind) for note in table.notes[:2])
+
+
+def test_a_long_first_note_does_not_hide_a_short_one() -> None:
+    notes = ("a long one " * 40, "short", "also short")
+    shown = terminal(replace(tiny("x"), notes=notes), 60)
+    assert "a long one" not in shown and "· short" in shown and "· also short" in shown
+    assert "more: harness show tiny (1 notes)" in shown
+
+
+def test_the_page_folds_notes_and_keeps_them_all(profile: Profile, frame: pd.DataFrame) -> None:
+    table = build_table(load_experiment("ablation_a"), profile, frame)
+    text = html(table)
+    before, folded = text.split("<details")
+    assert before.index('class="reading"') < before.index('<ul class="notes">')
+    assert before.count("<li>") == 3 and folded.count("<li>") == len(table.notes) - 3
+    assert 'class="signature"' in folded and "</details>" in folded
 
 
 def test_terminal_keeps_the_model_longest_and_the_papers_mark(profile: Profile, frame: pd.DataFrame) -> None:

@@ -76,6 +76,15 @@ def _assert_index_is_right(storage: LocalStorage) -> None:
         _assert_frame_is_right(index.frame(part), found)
 
 
+def test_false_beside_a_number_stays_false(tmp_path: Path) -> None:
+    """Found by the property above: pyarrow makes one array of 0.0 and False, in this order."""
+    storage = LocalStorage(tmp_path)
+    for part, value in (("failed", 0.0), ("trials", False)):
+        content = parquet_bytes(pa.Table.from_pylist([{"id": STEMS[0], "a": value}]))
+        storage.write(f"{part}/{STEMS[0]}.parquet", content)
+    assert refreshed(storage, storage).rows("trials")[0]["a"] is False
+
+
 def _kinds(row: dict[str, Any]) -> dict[str, type]:
     """Which values are true or false, which are text: numbers of one column may widen."""
     return {name: type(value) for name, value in row.items() if isinstance(value, bool | str)}

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.base import code
+from harness.base.code import code_version
 from harness.experiment.spec import Numerics
 from harness.trial import provenance
-from harness.trial.provenance import code_version
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     _git(tmp_path, "init", "-q")
     _git(tmp_path, "add", ".")
     _git(tmp_path, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "first")
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    monkeypatch.setattr(code, "ROOT", tmp_path)
     code_version.cache_clear()
     yield tmp_path
     code_version.cache_clear()
@@ -51,7 +52,7 @@ def test_changed_code_is_dirty_and_changed_results_are_not(checkout: Path, chang
 def test_the_repository_of_another_project_is_not_ours(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provenance, "ROOT", checkout / "harness")
+    monkeypatch.setattr(code, "ROOT", checkout / "harness")
     assert code_version() == {"commit": "unknown", "dirty": None}
 
 

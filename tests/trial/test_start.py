@@ -11,12 +11,14 @@ import torch
 
 from harness.experiment.identity import trial_id
 from harness.experiment.spec import File, Placed, Scratch, Trial
-from harness.experiment.start import start_trial
+from harness.experiment.start import start_trial, trunk_path
 from harness.models import create_model
+from harness.plan.expand import Planned
+from harness.plan.pending import missing_starts
 from harness.trial import run_trial
 from harness.trial.failure import SurroundingsError, TrialFailed
 from harness.trial.run import build_model
-from harness.trial.start import keep_trunk, load_start, missing_trunks, trunk_path
+from harness.trial.start import keep_trunk, load_start
 from tests.trial.tiny import DSA, V4D, tiny_trial, trunk, weights
 
 
@@ -73,10 +75,10 @@ def test_all_rows_and_seeds_of_a_backbone_share_one_file(started: Trial, tmp_pat
 
 
 def test_those_that_are_nowhere_are_missing(started: Trial, tmp_path: Path) -> None:
-    starts = [_start(started)]
-    assert missing_trunks(starts, tmp_path) == starts
+    todo = [Planned("e", "row", "tiny", started.seed, started, trial_id(started))]
+    assert [p.trial for p in missing_starts(todo, tmp_path)] == [_start(started)]
     _keep(started, tmp_path)
-    assert missing_trunks(starts, tmp_path) == []
+    assert missing_starts(todo, tmp_path) == []
 
 
 @pytest.mark.parametrize("module", [None, DSA, V4D], ids=["average", "dsa", "v4d"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.base.errors import UserError, near_match
@@ -32,15 +32,13 @@ class Listed:
 class Listing:
     """The videos of a dataset as its annotation files list them, and where they were found.
 
-    published: `train` and `report` -> the published split's name. official: the same -> the published count.
+    published: `train` and `report` -> the published split's name.
     aside: videos of the lists that cannot be used, with the reason. notes: what a reader should know.
     """
 
     class_names: tuple[str, ...]
     videos: tuple[Listed, ...]
     published: dict[str, str]
-    official: dict[str, int] = field(default_factory=dict)
-    official_classes: int | None = None
     metrics: tuple[str, ...] = ("top1", "top5")
     multi_label: bool = False
     flip: Flip = "yes"

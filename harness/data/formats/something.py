@@ -42,7 +42,7 @@ class SomethingV1Source(PublishedSource):
             "train": list(_semicolon(find_annotation(spec, (f"{stem}train.csv",)))),
             "report": list(_semicolon(find_annotation(spec, (f"{stem}validation.csv",)))),
         }
-        return _listing(spec, names, rows, {"train": 86_017, "report": 11_522})
+        return _listing(spec, names, rows)
 
 
 @register_dataset("something_v2")
@@ -58,7 +58,7 @@ class SomethingV2Source(PublishedSource):
             "train": list(_templates(find_annotation(spec, (f"{stem}train.json", "train.json")))),
             "report": list(_templates(find_annotation(spec, (f"{stem}validation.json", "validation.json")))),
         }
-        return _listing(spec, _label_file(labels), rows, {"train": 168_913, "report": 24_777})
+        return _listing(spec, _label_file(labels), rows)
 
 
 def _semicolon(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -111,7 +111,7 @@ def mirror_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
     return tuple((one, other) for one, other in pairs if one < other)
 
 
-def _listing(spec: PublishedVideos, names: tuple[str, ...], rows: _Rows, official: dict[str, int]) -> Listing:
+def _listing(spec: PublishedVideos, names: tuple[str, ...], rows: _Rows) -> Listing:
     index = class_index(names)
     found = Found(spec, lambda name: (name,), (video_id for own in rows.values() for video_id, _, _ in own))
     videos = (
@@ -123,8 +123,6 @@ def _listing(spec: PublishedVideos, names: tuple[str, ...], rows: _Rows, officia
         class_names=names,
         videos=tuple(videos),
         published={"train": "train", "report": "validation"},
-        official=official,
-        official_classes=174,
         flip="swap",  # TSM and TEA never mirror; mmaction2 mirrors and exchanges labels: a recipe says which
         label_swaps=mirror_pairs(names),
     )

@@ -3,6 +3,6 @@
 from harness.reports.page import build_page
 """
 
-from harness.reports.page.build import build_page
+from harness.reports.page.assemble import build_page
 
 __all__ = ["build_page"]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness import data
 from harness.base.errors import UserError
+from harness.reports.facets import frames_of
 
 FRAMES, GAP_PX = 8, 2
 FRAME_PX = 96  # no frame is higher on the page
@@ -43,42 +43,15 @@ def _uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def class_names(dataset: Mapping[str, Any]) -> list[str]:
-    """Names of a dataset's classes in label order; none where this code does not know them."""
-    try:
-        return list(data.class_names(data.dataset_spec(dataset)))
-    except UserError:
-        return []
-
-
-def frames_of(
+def strips_of(
     dataset: Mapping[str, Any], manifest: str, videos: Sequence[str], root: Path | None = None
 ) -> tuple[dict[str, str], str]:
     """Video id -> a strip of its frames as a JPEG data URI, and why there are none ("" where there are)."""
     try:
-        prepared = _prepared(dataset, manifest, root or data.data_root())
+        found = frames_of(dataset, manifest, videos, root, FRAMES, FRAME_PX)
     except UserError as error:
         return {}, f"No frames are shown: {error}"
-    return _strips(prepared, set(videos)), ""
-
-
-def _prepared(dataset: Mapping[str, Any], manifest: str, root: Path) -> data.Dataset:
-    prepared = data.open_dataset(data.dataset_spec(dataset), root)
-    if prepared.info.manifest_hash != manifest:
-        raise UserError(
-            f"the dataset in {prepared.info.directory} is not the one of the records "
-            f"(manifest {prepared.info.manifest_hash[:12]} instead of {manifest[:12]})"
-        )
-    return prepared
-
-
-def _strips(dataset: data.Dataset, wanted: set[str]) -> dict[str, str]:
-    report = dataset.split("report")
-    places = {video: i for i, video in enumerate(report.video_ids) if video in wanted}
-    return {
-        video: _strip(list(data.thumbnails(report.sample(i), FRAMES, FRAME_PX)))
-        for video, i in places.items()
-    }
+    return {video: _strip(frames) for video, frames in found.items()}, ""
 
 
 def _strip(frames: list[np.ndarray]) -> str:

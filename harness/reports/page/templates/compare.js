@@ -14,39 +14,39 @@ function paired(rowNew, rowBase) {
     return {why: `The answers on the test videos cannot be read: ${data.problems[id]}`};
   }
   const runs = readable.flatMap(seed => [ofNew.get(seed), ofBase.get(seed)]);
-  const unfair = differences(runs, rowNew.table === rowBase.table && tableTitle.has(rowNew.table));
-  if (unfair.length) return {why: `Not comparable: ${unfair.join("; ")}.`};
+  const {refused, noted} = differences(runs, rowNew.table === rowBase.table ? allowedIn.get(rowNew.table) ?? [] : []);
+  if (refused.length) return {why: `Not comparable: ${refused.join("; ")}.`};
   if (new Set(runs.map(run => run.set)).size > 1) return {why: "Not comparable: the runs were tested on different videos."};
   return {
-    seeds: readable, left: common.length - readable.length, set: data.sets[runs[0].set],
+    noted, seeds: readable, left: common.length - readable.length, set: data.sets[runs[0].set],
     newRuns: readable.map(seed => ofNew.get(seed)), baseRuns: readable.map(seed => ofBase.get(seed)),
   };
 }
 
-// "recipe.lr 0.002 or 0.004" for every field that a fair comparison shares and these runs do not
-// (harness/comparison/comparable.py). Rows that one table declares side by side may have their own views.
-function differences(runs, declaredTogether) {
-  const facts = runs.map(run => data.pool[run.fair]);
-  return [...new Set(facts.flatMap(Object.keys))].flatMap(field => {
-    const values = [...new Set(facts.map(f => f[field] ?? "absent"))];
-    return values.length > 1 && !(declaredTogether && field === "protocol") ? [`${field} ${values.join(" or ")}`] : [];
-  });
-}
-
-function verdict(result) {
-  if (result.p === null) return result.S === 1 ? "not decidable with one seed" : "not decidable with one test video";
-  if (result.p >= 0.05) return "no difference detected";
-  return result.difference > 0 ? "better" : "worse";
+// "recipe.lr 0.002 or 0.004" for every field in which the runs differ, by the rule of harness/methods/fairness.py: what
+// forbids the comparison, and what is worth a note. `allowed`: what one table declares that its rows may differ in.
+function differences(runs, allowed) {
+  const facts = runs.map(run => data.pool[run.fair]), refused = [], noted = [];
+  for (const field of new Set(facts.flatMap(Object.keys))) {
+    const [kind, word, shared] = data.rules[field];
+    let values = [...new Set(facts.map(f => f[field] ?? "absent"))];
+    if (shared) values = values.filter(value => value !== "absent");
+    if (values.length < 2 || kind === "is") continue;
+    const forbids = kind === "must" && !allowed.includes(word);
+    if (forbids) refused.push(`${field} ${values.join(" or ")}`);
+    else if (kind !== "said") noted.push(`${field} ${values.join(" or ")}`);
+  }
+  return {refused, noted};
 }
 
 function compareRows(rowNew, rowBase) {
   const pair = paired(rowNew, rowBase);
   if (pair.why) return [el("p", {class: "verdict"}, pair.why)];
   const newSV = pair.newRuns.map(rightVideos), baseSV = pair.baseRuns.map(rightVideos);
-  const result = twoLevel(newSV, baseSV);
+  const result = pairedDifference(newSV, baseSV);
   return [
     ...headline(rowNew, rowBase, result, newSV, baseSV),
-    ...remarks(pair, rowNew, rowBase, result),
+    ...remarks(pair, rowNew, rowBase, result, identical(newSV, baseSV)),
     el("div", {class: "columns"},
       el("section", {}, el("h3", {}, "Seed by seed"), seedTable(pair, newSV, baseSV)),
       el("section", {}, el("h3", {}, "Classes, the largest difference first"), ...classTable(pair.set, newSV, baseSV))),
@@ -55,8 +55,8 @@ function compareRows(rowNew, rowBase) {
 }
 
 function headline(rowNew, rowBase, result, newSV, baseSV) {
-  const {difference, low, high, p, S, V} = result, said = verdict(result);
-  const same = newSV.every((right, s) => right.every((r, v) => r === baseSV[s][v]));
+  const {difference, low, high, p, S, V} = result, said = data.words.verdicts[verdict(result)];
+  const same = identical(newSV, baseSV);
   const interval = low === null ? "no interval" : `95 % interval ${signed(low)} to ${signed(high)}, p ${pValue(p)}`;
   const least = result.errors && !same ? detectable(result.errors) : null;
   const words = el("p", {class: "verdict"}, el("strong", {}, said[0].toUpperCase() + said.slice(1)), ": ",
@@ -69,24 +69,22 @@ function headline(rowNew, rowBase, result, newSV, baseSV) {
       least === null ? "" : ` A true difference of ${fixed(least)} points would be found four times of five.`)];
 }
 
-function remarks(pair, rowNew, rowBase, result) {
-  const notes = [];
-  if (result.S === 1) notes.push("One seed: the spread between seeds is unknown, so nothing can be said about the two methods; McNemar's test says only whether these two trained networks differ on videos like these.");
-  if (result.S === 2) notes.push("Two seeds: the interval holds, but only a very large difference can be detected.");
+const identical = (newSV, baseSV) => newSV.every((right, s) => right.every((r, v) => r === baseSV[s][v]));
+
+function remarks(pair, rowNew, rowBase, result, same) {
+  const notes = [], said = data.words.cautions;
+  if (result.S === 1) notes.push(said.one_seed);
+  if (result.S === 2) notes.push(said.two_seeds);
+  if (result.V > 1 && result.V < 30) notes.push(said.few_videos.replace("{n}", result.V));
+  if (same) notes.push(said.identical);
   if (pair.left) notes.push(`${pair.left} common seed${pair.left === 1 ? " is" : "s are"} left out: the answers cannot be read.`);
   const unpaired = Math.max(rowNew.seeds.length, rowBase.seeds.length) - pair.seeds.length - pair.left;
   if (unpaired > 0) notes.push("Only the seeds that both rows ran count, so the difference may not be that of the two means in the table.");
-  const views = [pair.newRuns[0], pair.baseRuns[0]].map(viewsOf);
-  if (views[0] !== views[1]) notes.push(`Tested on different views: new ${views[0]}; base ${views[1]}.`);
+  if (pair.noted.length) notes.push(`The runs differ in ${pair.noted.join("; ")}.`);
   return notes.length ? [el("ul", {class: "notes"}, notes.map(note => el("li", {}, note)))] : [];
 }
 
 const configOf = run => Object.fromEntries(Object.entries(data.pool[run.config]).map(([key, index]) => [key, data.pool[index]]));
-
-function viewsOf(run) {
-  const {test, train} = configOf(run);
-  return `${test.U} snippets of ${train.T} frames × ${test.crops} crop${test.crops === 1 ? "" : "s"}, ${test.grouping}`;
-}
 
 const percent = right => 100 * mean(right);
 
@@ -102,7 +100,7 @@ function seedTable(pair, newSV, baseSV) {
 function classTable(set, newSV, baseSV) {
   const members = new Map();
   set.labels.forEach((label, v) => { if (!members.has(label)) members.set(label, []); members.get(label).push(v); });
-  const rows = [...members].map(([label, videos]) => ({label, videos, ...twoLevel(newSV, baseSV, videos)}));
+  const rows = [...members].map(([label, videos]) => ({label, videos, ...pairedDifference(newSV, baseSV, videos)}));
   holm(rows.map(row => row.p)).forEach((p, i) => { rows[i].adjusted = p; });
   rows.sort((a, b) => Math.abs(b.difference) - Math.abs(a.difference));
   const share = (SV, videos) => mean(SV.map(right => 100 * mean(videos.map(v => right[v]))));

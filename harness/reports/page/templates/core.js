@@ -53,6 +53,7 @@ const runLink = (id, text) => el("a", {href: `#trial-${id}`}, text ?? id);
 
 // Rows in the order of the tables; text for people.
 const tableTitle = new Map(data.tables.map(t => [t.anchor, t.title]));
+const allowedIn = new Map(data.tables.map(t => [t.anchor, t.allowed])); // what its rows may differ in
 const rowLabel = row => row.name;
 
 function fillRowSelect(select, rows) {

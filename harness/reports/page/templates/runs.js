@@ -8,14 +8,14 @@ function runFacts(run) {
   const [experiment, row, profile] = asked(run);
   const network = run.config === undefined ? {} : configOf(run).network;
   return {
-    id: run.id, experiment, row, profile, seed: run.seed ?? null, backbone: network.backbone ?? "",
-    aggregation: network.aggregation ?? "", top1: metric(run, "top1"), status: run.status,
+    id: run.id, experiment, row, profile, seed: run.seed ?? null, model: network.model ?? network.backbone ?? "",
+    aggregation: network.aggregation?.name ?? network.aggregation ?? "average", top1: metric(run, "top1"), status: run.status,
     records: run.source === "baselines" ? "shipped" : "yours", created: (run.times?.created ?? "").slice(0, 10),
   };
 }
 
 const RUN_COLUMNS = [["id", "run"], ["experiment", "experiment"], ["row", "row"], ["profile", "profile"], ["seed", "seed"],
-  ["backbone", "backbone"], ["aggregation", "aggregation"], ["top1", "top-1, %"], ["status", "status"], ["records", "records"], ["created", "date"]];
+  ["model", "model"], ["aggregation", "aggregation"], ["top1", "top-1, %"], ["status", "status"], ["records", "records"], ["created", "date"]];
 let allFacts = null, foundFacts = [], shownRuns = 0, runOrder = {key: null, sign: 1};
 
 function findRuns() {
@@ -129,14 +129,13 @@ function perClass(run) {
 }
 
 function declared(run) {
-  const {network, recipe, dataset, numerics, pretraining, ...rest} = configOf(run);
+  const {network, recipe, dataset, numerics, pretraining, start, ...rest} = configOf(run);
   const part = (title, object) => el("section", {}, el("h3", {}, title), definitions(spoken(object)));
   const parts = [el("h2", {}, "Configuration"), el("div", {class: "columns"}, part("Network", network), part("Recipe", recipe),
     part("Sampling and input", {...rest, seed: run.seed}), part("Numerics", numerics)),
-    ...[["Dataset", dataset], ["Pretraining", pretraining]].filter(([, object]) => object).map(([title, object]) =>
+    ...[["Dataset", dataset], ["Start", start ?? pretraining]].filter(([, object]) => object).map(([title, object]) =>
       el("details", {}, el("summary", {}, title), definitions(spoken(object))))];
-  if (run.variant !== undefined) {
-    const {file, source} = data.pool[run.variant];
+  for (const {file, source} of run.variants === undefined ? [] : data.pool[run.variants]) {
     parts.push(el("h2", {}, `Variant ${file}`), el("pre", {}, source));
   }
   parts.push(el("h2", {}, "Provenance"), definitions(spoken({...data.pool[run.machine], ...run.times})));

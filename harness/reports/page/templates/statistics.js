@@ -1,6 +1,6 @@
-// The statistics of harness/statistics/{intervals,paired,power}.py, for the two rows that the reader chooses.
-// Python draws the two-level bootstrap; here its standard error is the limit of infinitely many draws, which has a
-// closed form. Everything is in points (percent of videos).
+// The statistics of harness/statistics/{intervals,paired,power}.py, for the two rows that the reader chooses. Everything is
+// in points (percent of videos). tests/reports/test_page_statistics.py holds every number to Python's, to 1e-9: this file
+// alone runs there, so it may use nothing of the page.
 
 function lnGamma(x) { // Lanczos, g = 7
   const c = [0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
@@ -73,16 +73,8 @@ function chi2Quantile(p, df) {
 const mean = values => { let sum = 0; for (const v of values) sum += v; return sum / values.length; };
 const squares = (values, centre) => { let sum = 0; for (const v of values) sum += (v - centre) ** 2; return sum; };
 
-// Student's t interval of a mean: {mean, low, high}; low and high are null for one value.
-function meanInterval(values) {
-  const centre = mean(values), n = values.length;
-  if (n < 2) return {mean: centre, low: null, high: null};
-  const half = tQuantile(0.975, n - 1) * Math.sqrt(squares(values, centre) / (n - 1) / n);
-  return {mean: centre, low: centre - half, high: centre + half};
-}
-
 // new and base: one Uint8Array a seed, over the same videos. `videos`: indices of a part of them.
-function twoLevel(newSV, baseSV, videos = null) {
+function pairedDifference(newSV, baseSV, videos = null) {
   const S = newSV.length, index = videos ?? [...newSV[0].keys()], V = index.length;
   const d = newSV.map((right, s) => index.map(v => 100 * (right[v] - baseSV[s][v])));
   const difference = mean(d.map(mean));
@@ -110,6 +102,13 @@ function degreesOfFreedom(errors, seed) { // Satterthwaite; two seeds keep 1
   const spread = seed ** 2 / lowest + (errors.video + errors.residual) ** 2 / (errors.V - 1)
     + errors.residual ** 2 / (lowest * (errors.V - 1));
   return Math.max(lowest, (seed + errors.video) ** 2 / spread);
+}
+
+// One of the codes of harness.statistics.paired.Verdict.
+function verdict(result, alpha = 0.05) {
+  if (result.p === null) return result.S === 1 ? "one seed" : "one video";
+  if (result.p >= alpha) return "no difference";
+  return result.difference > 0 ? "better" : "worse";
 }
 
 // The true difference that such a comparison finds in 80 % of repetitions (power.detectable).

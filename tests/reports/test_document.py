@@ -13,15 +13,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from harness.base.errors import UserError
-from harness.comparison.document import (
-    Document,
-    Grid,
-    Section,
-    html,
-    markdown,
-    print_document,
-    write_document,
-)
+from harness.reports.render_html import html_document as html
+from harness.reports.render_markdown import markdown_document as markdown
+from harness.reports.render_terminal import print_document
+from harness.reports.table import Document, Grid, Section
+from harness.reports.write import write_document
 
 words = st.text(st.characters(blacklist_categories=("C", "Z")), min_size=1, max_size=8)
 grids = st.integers(1, 4).flatmap(

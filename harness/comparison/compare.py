@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import data
 from harness.base.errors import UserError
-from harness.experiment.spec import Trial
-from harness.methods.comparable import Difference, notes, refusals
-from harness.methods.method import Method
-from harness.results.answers import Answers, answers
+from harness.methods import Difference, Method, notes, refusals
+from harness.reports.facets import class_names, right_by_facet
+from harness.reports.words import VERDICTS
+from harness.results.answers import Answers
 from harness.statistics.paired import (
     Comparison,
     Flip,
@@ -26,13 +25,6 @@ from harness.statistics.paired import (
 
 Bools = NDArray[np.bool_]
 NOT_COMPARABLE = "not comparable"
-VERDICTS: dict[str, str] = {
-    "better": "better",
-    "worse": "worse",
-    "no difference": "no difference detected",
-    "one seed": "not decidable with one seed",
-    "one video": "not decidable with one test video",
-}
 
 
 @dataclass(frozen=True)
@@ -119,12 +111,12 @@ def _refuse_empty(method: Method) -> None:
 def _refuse_same(new: Sequence[Method], base: Method) -> None:
     seen: dict[str, str] = {}
     for method in (base, *new):
-        trial = method.trial.model_copy(update={"seed": 0}).model_dump_json()
-        if trial in seen:
+        trials = " ".join(sorted(t.model_copy(update={"seed": 0}).model_dump_json() for t in method.trials))
+        if trials in seen:
             raise UserError(
-                f"{method.origin} and {seen[trial]} are the same trials: a method against itself has no difference"
+                f"{method.origin} and {seen[trials]} are the same trials: a method against itself has no difference"
             )
-        seen[trial] = method.origin
+        seen[trials] = method.origin
     labels = [method.label for method in (base, *new)]
     twice = [label for label in labels if labels.count(label) > 1]
     if twice:
@@ -138,13 +130,13 @@ def _pair(new: Method, base: Method) -> _Pair:
             f"{new.label} and {base.label} share no seed: {new.label} has {new.seeds}, {base.label} has "
             f"{base.seeds}; run one of them with the other's seeds (`harness compare --run …`)"
         )
-    return _Pair(seeds, *([answers(*m.lines.loc[s, ["root", "id"]]) for s in seeds] for m in (new, base)))
+    return _Pair(seeds, *([m.answers(seed) for seed in seeds] for m in (new, base)))
 
 
 def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versus:
     new_SV, base_SV = pair.right()
     first = pair.base[0]
-    names = class_names(base.trial)
+    names = class_names(base.trial.dataset)
     return Versus(
         new=new,
         base=base,
@@ -154,27 +146,22 @@ def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versu
         left_out=tuple(sorted(set(new.seeds) ^ set(base.seeds))),
         result=result,
         top1={"new": (100 * new_SV.mean(1)).tolist(), "base": (100 * base_SV.mean(1)).tolist()},
-        classes=per_class_movers(new_SV, base_SV, [names.get(int(k), f"class {k}") for k in first.labels]),
-        factors=_factors(base.trial, pair),
+        classes=per_class_movers(
+            new_SV, base_SV, [names[k] if k < len(names) else f"class {k}" for k in first.labels]
+        ),
+        factors=per_factor_movers(
+            *(
+                right_by_facet(base.trial.dataset, first.labels, _predicted(side))
+                for side in (pair.new, pair.base)
+            )
+        ),
         flips=flips(new_SV, base_SV),
         videos=first.videos,
     )
 
 
-def class_names(trial: Trial) -> dict[int, str]:
-    """Label -> the class's name; empty for a dataset whose classes are not declared."""
-    return dict(enumerate(data.class_names(trial.dataset)))
-
-
-def _factors(trial: Trial, pair: _Pair) -> tuple[Mover, ...]:
-    """Movers per factor, by the dataset's own definition (`facet_answers`); empty without factors."""
-    spec = trial.dataset
-
-    def right(side: list[Answers]) -> dict[str, Bools]:
-        by_seed = [data.facet_answers(spec, answers.predicted, answers.labels) for answers in side]
-        return {facet: np.stack([of_seed[facet][1] for of_seed in by_seed]) for facet in by_seed[0]}
-
-    return per_factor_movers(right(pair.new), right(pair.base))
+def _predicted(side: Sequence[Answers]) -> NDArray[np.int64]:
+    return np.stack([answers.predicted for answers in side])
 
 
 def _name(new: Sequence[Method], base: Method) -> str:

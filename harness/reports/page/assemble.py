@@ -1,0 +1,114 @@
+"""From experiments, profiles and records to one self-contained HTML file: template, style, scripts and data as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from harness.base.code import code_version
+from harness.experiment.paper import load_paper
+from harness.experiment.spec import Experiment, Profile
+from harness.methods import gather
+from harness.reports import style
+from harness.reports.figures import accuracy_figures, cost_bars
+from harness.reports.page.payload import Section, payload_of
+from harness.reports.page.pictures import picture
+from harness.reports.render_html import html
+from harness.reports.tables import build_table, table_of
+from harness.reports.write import write_bytes
+
+FIGURE_WORDS = {
+    "seeds": "Seeds and intervals",
+    "factors": "Accuracy by factor",
+    "accuracy_vs_cost": "Accuracy against cost of inference",
+    "cost": "Cost of training",
+}
+# In the order in which they build on each other.
+SCRIPTS = ("core", "statistics", "charts", "tables", "compare", "curves", "runs", "main")
+
+
+def build_page(
+    experiments: Sequence[Experiment],
+    profiles: Sequence[Profile],
+    frame: pd.DataFrame,
+    out: Path,
+    *,
+    data: Path | None = None,
+) -> Path:
+    """Write the page of every experiment in every profile to the file `out`; returns `out`.
+
+    frame  `harness.results.load()`: every run in it gets a page of its own, in a table or not
+    data   where datasets are prepared, for the frames of flipped videos (default: `harness.data.data_root()`)
+
+    Raises UserError for a row whose network cannot be built, and where `out` cannot be written.
+    """
+    sections = [
+        _section(experiment, profile, frame, several=len(profiles) > 1)
+        for number, profile in enumerate(profiles)
+        for experiment in experiments
+        if experiment.measure == "accuracy" or number == 0  # costs at the paper's scale know no profile
+    ]
+    page = render_page(sections, payload_of(sections, frame, data))
+    write_bytes(out, page.encode())
+    return out
+
+
+def _section(experiment: Experiment, profile: Profile, frame: pd.DataFrame, *, several: bool) -> Section:
+    if experiment.measure == "cost":
+        table = build_table(experiment, profile, frame)
+        with style.house_style():
+            figure = picture(cost_bars(experiment, profile, load_paper()), FIGURE_WORDS["cost"])
+        return Section(table, None, (figure,))
+    gathered = gather(experiment, profile, frame)
+    table = table_of(gathered, load_paper())
+    if several:
+        name, title = f"{experiment.name}-{profile.name}", f"{table.title}, profile {profile.name}"
+        table = replace(table, name=name, title=title)
+    with style.house_style():  # the page draws the learning curves itself, seed by seed
+        drawn = accuracy_figures(gathered, load_paper(), curves=False)
+        figures = tuple(picture(figure, FIGURE_WORDS[kind]) for kind, figure in drawn.items())
+    return Section(table, gathered, figures)
+
+
+def render_page(sections: Sequence[Section], payload: dict[str, Any]) -> str:
+    """The whole file."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(_asset("page.html.j2"))
+    statuses = [run["status"] for run in payload["runs"]]
+    return template.render(
+        sections=[(section, Markup(html(section.table))) for section in sections],
+        style=Markup(_asset("page.css")),
+        script=Markup(script()),
+        payload=Markup(embedded_json(payload)),
+        done=statuses.count("done"),
+        not_done=len(statuses) - statuses.count("done"),
+        commit=str(code_version()["commit"])[:7],
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def script() -> str:
+    """All scripts as one function that leaves nothing behind but `window.harness`, which tests use."""
+    parts = "\n".join(_asset(f"{name}.js") for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}\n}})();\n'
+
+
+def _asset(name: str) -> str:
+    return (resources.files("harness.reports.page") / "templates" / name).read_text(encoding="utf-8")
+
+
+def embedded_json(data: Any) -> str:
+    """JSON that cannot end the script element it stands in. ValueError for a number that is not finite."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

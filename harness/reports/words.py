@@ -1,0 +1,37 @@
+"""Words for what `harness.statistics` finds: one place for the report page, the tables and `harness compare`."""
+
+from __future__ import annotations
+
+from harness.statistics.paired import Comparison
+
+VERDICTS: dict[str, str] = {
+    "better": "better",
+    "worse": "worse",
+    "no difference": "no difference detected",
+    "one seed": "not decidable with one seed",
+    "one video": "not decidable with one test video",
+}
+CAUTIONS = {
+    "one_seed": "One seed: the spread between seeds is unknown, so nothing can be said about the two methods; "
+    "McNemar's test says only whether these two trained networks differ on videos like these.",
+    "two_seeds": "Two seeds: the interval holds, but only a very large difference can be detected.",
+    "few_videos": "Only {n} test videos: intervals are rough.",
+    "identical": "Both are right and wrong on the same videos with every seed: no spread to judge by.",
+    "holm": "The interval alone excludes 0, but not after Holm's correction for {n} comparisons.",
+}
+
+
+def cautions(result: Comparison) -> list[str]:
+    """Sentences on how far a verdict carries."""
+    found = []
+    if result.n_seeds == 1:
+        found.append(CAUTIONS["one_seed"])
+    if result.n_seeds == 2:
+        found.append(CAUTIONS["two_seeds"])
+    if 1 < result.n_videos < 30:
+        found.append(CAUTIONS["few_videos"].format(n=result.n_videos))
+    if result.identical:
+        found.append(CAUTIONS["identical"])
+    if result.verdict == "no difference" and result.interval.excludes_zero:
+        found.append(CAUTIONS["holm"].format(n=result.family))
+    return found
