@@ -53,7 +53,7 @@ def plan(
     from harness.plan.estimate import estimate
     from harness.plan.pending import missing_starts, split
 
-    store, planned = own_store(results), make_plan(experiments, profile, seeds, variant)
+    store, planned = own_store(results), make_plan(experiments, profile, seeds, variant, data)
     known = store.settled()
     whole = split(planned.trials, known)
     starts = missing_starts(whole.todo, data or data_root())

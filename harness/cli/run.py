@@ -88,7 +88,8 @@ def run(
     from harness.orchestrate.execute import Outcome
     from harness.plan.pending import pending
 
-    plan, store = make_plan(experiments, profile, seeds, variant), own_store(results)
+    _check_copy(profile, data)
+    plan, store = make_plan(experiments, profile, seeds, variant, data), own_store(results)
     if trial is not None:
         raise typer.Exit(_run_one(plan, trial, store, data, as_json=json))
     split = pending(plan.trials, store, retry_failed=retry_failed)
@@ -104,6 +105,20 @@ def run(
     else:
         _say_outcome(split, outcome)
     raise typer.Exit(exit_code(split, outcome))
+
+
+def _check_copy(profile: str, data: Path | None) -> None:
+    """A user's copy of a published dataset is looked at before anything is planned: its hash is part of each trial."""
+    from harness.data.registry import check_copy, data_root
+    from harness.experiment.load import load_profile
+    from harness.orchestrate.screen import Preparing
+
+    with Preparing() as progress:
+        check_copy(
+            load_profile(profile).dataset,
+            data or data_root(),
+            lambda stage, done, total: progress.tell(f"dataset: {stage}", done, total),
+        )
 
 
 def run_missing(
