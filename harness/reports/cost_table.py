@@ -123,8 +123,12 @@ def cost_table(
     experiments: Sequence[Experiment], profile: Profile, paper: PaperNumbers, *, name: str = "cost"
 ) -> Table:
     """Every row of the experiments at the paper's scale; rows of several tables keep their table's letter."""
-    costs = [(e, cost, _printed(e, cost.row, paper)) for e in experiments for cost in row_costs(e, profile).values()]
-    lines = [_line(cost, printed, _label(e, cost.row, experiments)) for e, cost, printed in costs]
+    costs = [
+        (_label(e, cost.row, experiments), cost, _printed(e, cost.row, paper))
+        for e in experiments
+        for cost in row_costs(e, profile).values()
+    ]
+    lines = [_line(cost, printed, label) for label, cost, printed in costs]
     alone = experiments[0] if len(experiments) == 1 else None
     title = titled(alone) if alone else "Cost of every row at the paper's input"
     return Table(
@@ -134,7 +138,7 @@ def cost_table(
         f"GFLOPs and GMACs: {CONVENTION}.",
         columns=tuple(c for c in COLUMNS if c.key != "fair_gmacs" or _counted_in_several_ways(experiments)),
         rows=tuple(lines),
-        notes=(_deviation_note([(cost, printed) for _, cost, printed in costs]), _counter_note(lines), *_experiment_notes(experiments)),
+        notes=(_deviation_note(costs), _counter_note(lines), *_experiment_notes(experiments)),
         profile="paper's scale",
         paper_source=paper.source,
     )
@@ -204,17 +208,28 @@ def _deviation(cost: RowCost, printed: PaperRow | None) -> float | None:
     return max(found, key=abs, default=None)
 
 
-def _deviation_note(costs: Sequence[tuple[RowCost, PaperRow | None]]) -> str:
-    known = [(deviation, cost) for cost, printed in costs if (deviation := _deviation(cost, printed)) is not None]
-    explained = [(deviation, cost) for deviation, cost in known if not cost.row.counting.unexplained]
+def _deviation_note(costs: Sequence[tuple[str, RowCost, PaperRow | None]]) -> str:
+    """`costs`: each row's label, cost and printed numbers."""
+    known = [
+        (deviation, label, cost.row.counting.unexplained)
+        for label, cost, printed in costs
+        if (deviation := _deviation(cost, printed)) is not None
+    ]
+    explained = [(deviation, label) for deviation, label, unexplained in known if not unexplained]
     if not explained:
         return "The paper prints no cost for these rows."
     value, most = max(explained, key=lambda pair: abs(pair[0]))
-    off = [cost.row.name for cost, printed in costs if not cost.row.counting.unexplained and not _agrees(cost, printed)]
-    verdict = f"NOT within {AGREEMENT} %: {', '.join(off)}" if off else f"within {AGREEMENT} % or the last digit printed"
-    apart = [f"{cost.row.name} {deviation:+.2f} %" for deviation, cost in known if cost.row.counting.unexplained]
+    off = [
+        label
+        for label, cost, printed in costs
+        if not cost.row.counting.unexplained and not _agrees(cost, printed)
+    ]
+    verdict = f"within {AGREEMENT} % or the last digit printed"
+    if off:
+        verdict = f"NOT within {AGREEMENT} %: {', '.join(off)}"
+    apart = [f"{label} {deviation:+.2f} %" for deviation, label, unexplained in known if unexplained]
     return (
-        f"Largest deviation from the paper's figures: {value:+.2f} % ({most.row.name}), {verdict}; "
+        f"Largest deviation from the paper's figures: {value:+.2f} % ({most}), {verdict}; "
         "params are compared with a 1000-class head, as the paper counts them."
         + (f" No counting gives what is printed of {', '.join(apart)}." if apart else "")
     )
