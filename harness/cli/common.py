@@ -72,14 +72,30 @@ class Plan:
         return [str(e.file) if names.count(e.name) > 1 and e.file else e.name for e in self.experiments]
 
 
+def profile_of(name: str, data: Path | None = None) -> Profile:
+    """The profile, its dataset with the hash of the user's copy where that was checked: the copy is part of a trial.
+
+    `data`: where prepared datasets and manifests lie. Raises UserError.
+    """
+    from harness.data.registry import data_root, pinned
+    from harness.experiment.load import load_profile
+
+    profile = load_profile(name)
+    dataset = pinned(profile.dataset, data or data_root())
+    return profile.model_copy(update={"dataset": dataset})
+
+
 def make_plan(
-    names: Sequence[str] | None, profile_name: str, seeds: int | None, variants: Sequence[Path] | None = None
+    names: Sequence[str] | None,
+    profile_name: str,
+    seeds: int | None,
+    variants: Sequence[Path] | None = None,
+    data: Path | None = None,
 ) -> Plan:
     """Read everything and expand it; without names all experiments but for broken drafts. Raises UserError."""
-    from harness.experiment.load import load_profile
     from harness.plan.expand import plan_trials
 
-    profile = load_profile(profile_name)
+    profile = profile_of(profile_name, data)
     check_profile(profile)
     numbers = list(range(seeds if seeds is not None else profile.seeds))
     experiments = chosen_experiments(names, profile, variants)
@@ -110,7 +126,8 @@ def chosen_experiments(
             check_columns(experiment)
     else:
         found = []
-        for experiment in (with_variants(e, variants) for e in load_all_experiments()):
+        meant = (e for e in load_all_experiments() if e.dataset in (None, profile.dataset.name))
+        for experiment in (with_variants(e, variants) for e in meant):
             try:
                 check_columns(experiment)
                 plan_trials(experiment, profile, [])

@@ -19,6 +19,7 @@ from harness.cli.common import (
     Results,
     own_store,
     print_json,
+    profile_of,
 )
 from harness.cli.run import exit_code, run_missing
 
@@ -77,11 +78,10 @@ def compare(
     """
     from harness.comparison import as_data, compare_methods, document, print_document, write_document
     from harness.comparison.wanted import parse_wanted
-    from harness.experiment.load import load_profile
     from harness.reports import reports_root
     from harness.results import baseline_roots, load
 
-    own = load_profile(profile)
+    own = profile_of(profile, data)
     new, base = parse_wanted(methods or [], variant or [], baseline, option or [], experiment)
     store = own_store(results)
     frame = load(store.root, *baseline_roots())

@@ -17,6 +17,7 @@ from harness.cli.common import (
     Variants,
     chosen_experiments,
     print_json,
+    profile_of,
 )
 
 if TYPE_CHECKING:
@@ -60,11 +61,10 @@ def show(
 def _show_table(
     name: str, profile: str, variants: list[Path] | None, results: str | None, *, as_json: bool
 ) -> None:
-    from harness.experiment.load import load_profile
     from harness.reports import build_table, print_table
     from harness.results import baseline_roots, load, runs_root
 
-    own = load_profile(profile)
+    own = profile_of(profile)
     (experiment,) = chosen_experiments([name], own, variants)
     table = build_table(experiment, own, load(results or runs_root(), *baseline_roots()))
     if as_json:
@@ -76,11 +76,10 @@ def _show_table(
 def _show_cell(
     what: list[str], profile: str, variants: list[Path] | None, results: str | None, *, as_json: bool
 ) -> None:
-    from harness.experiment.load import load_profile
     from harness.reports.show import cell_facts, print_cell
     from harness.results import baseline_roots, load, runs_root
 
-    own = load_profile(profile)
+    own = profile_of(profile)
     (experiment,) = chosen_experiments(what[:1], own, variants)
     facts = cell_facts(experiment, own, load(results or runs_root(), *baseline_roots()), *what[1:])
     if as_json:

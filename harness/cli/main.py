@@ -16,7 +16,7 @@ from typer.exceptions import Abort, TyperException
 
 from harness.base.errors import UserError
 from harness.base.signals import StopWish
-from harness.cli import check_variant, compare, data, inspect, plan, render, run, status
+from harness.cli import check_variant, compare, data, inspect, plan, render, run, status, watch
 
 app = typer.Typer(
     name="harness",
@@ -29,6 +29,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     plan.plan,
     run.run,
     status.status,
+    watch.logs,
+    watch.retry,
+    watch.clean,
     render.tables,
     render.cost,
     compare.compare,

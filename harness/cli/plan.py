@@ -53,7 +53,7 @@ def plan(
     from harness.plan.estimate import estimate
     from harness.plan.pending import missing_starts, split
 
-    store, planned = own_store(results), make_plan(experiments, profile, seeds, variant)
+    store, planned = own_store(results), make_plan(experiments, profile, seeds, variant, data)
     known = store.settled()
     whole = split(planned.trials, known)
     starts = missing_starts(whole.todo, data or data_root())
@@ -106,7 +106,8 @@ def _totals(plan: Plan, whole: Pending) -> dict[str, int]:
 def detectable(trials: list[Planned], records: pd.DataFrame, n_seeds: int) -> dict[str, Any]:
     """Points of top-1 that a comparison of two rows finds with 80 % power at 5 %, from measured variances.
 
-    The median over the rows that have at least two seeds done; `points` is None with a reason where none has.
+    The median over the rows that have at least two seeds done, and each row's own (None: no gain below 100 % would be
+    found that often); `points` is None with a reason where none has.
     """
     import statistics
 
@@ -118,9 +119,12 @@ def detectable(trials: list[Planned], records: pd.DataFrame, n_seeds: int) -> di
         return {"points": None, "why": "one seed says nothing about the method; use at least two"}
     if not answers:
         return {"points": None, "why": "no row has two seeds done yet, so the variance is not known"}
-    n_videos = answers[0].shape[1]
-    found = [smallest_detectable_difference(resample_from(a), n_seeds, n_videos) for a in answers]
-    points = [f for f in found if f is not None]
+    n_videos = max(right_SV.shape[1] for right_SV in answers.values())
+    rows = {
+        row: smallest_detectable_difference(resample_from(right_SV), n_seeds, right_SV.shape[1])
+        for row, right_SV in answers.items()
+    }
+    points = [found for found in rows.values() if found is not None]
     if not points:
         return {"points": None, "why": "no gain below 100 % top-1 would be found reliably with so few seeds"}
     return {
@@ -128,11 +132,12 @@ def detectable(trials: list[Planned], records: pd.DataFrame, n_seeds: int) -> di
         "seeds": n_seeds,
         "test_videos": n_videos,
         "rows_measured": len(answers),
+        "rows": rows,
     }
 
 
-def _measured_answers(trials: list[Planned], records: pd.DataFrame) -> list[np.ndarray]:
-    """(seeds, videos) right or wrong, of every network of the plan with two seeds done or more."""
+def _measured_answers(trials: list[Planned], records: pd.DataFrame) -> dict[str, np.ndarray]:
+    """(seeds, videos) right or wrong, of every network of the plan with two seeds done or more, by its first row."""
     import numpy as np
 
     from harness.plan.estimate import kind_of
@@ -141,14 +146,15 @@ def _measured_answers(trials: list[Planned], records: pd.DataFrame) -> list[np.n
 
     done = records[records["status"] == "done"]
     roots = dict(zip(done["id"], done["root"], strict=True))
+    names: dict[str, str] = {}
     kinds: dict[str, list[np.ndarray]] = {}
     for planned in distinct(trials):
         if planned.id in roots:
             with contextlib.suppress(UserError):  # `harness status` names the missing or damaged file
-                kinds.setdefault(kind_of(planned.trial), []).append(
-                    answers(roots[planned.id], planned.id).right
-                )
-    return [np.stack(rights) for rights in kinds.values() if len(rights) >= 2]
+                kind = kind_of(planned.trial)
+                names.setdefault(kind, planned.row)
+                kinds.setdefault(kind, []).append(answers(roots[planned.id], planned.id).right)
+    return {names[kind]: np.stack(rights) for kind, rights in kinds.items() if len(rights) >= 2}
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -205,3 +211,7 @@ def _print_detectable(found: dict[str, Any]) -> None:
         f"smallest detectable difference: {found['points']:.1f} points of top-1 (two rows, {found['seeds']} "
         f"seeds, {found['test_videos']} test videos, 80 % power at 5 %)"
     )
+    if len(found["rows"]) > 1:
+        by_row = sorted(found["rows"].items(), key=lambda item: item[1] or 100.0)
+        words = ", ".join(f"{row} {'none below 100 %' if p is None else f'{p:.1f}'}" for row, p in by_row)
+        print(f"  against each row: {words}")

@@ -16,6 +16,7 @@ from harness.cli.common import (
     SomeExperiments,
     Variants,
     chosen_experiments,
+    profile_of,
 )
 
 
@@ -34,9 +35,8 @@ def tables(
     Your own records come first, the shipped baselines where you have none. Files in the reports folder:
     tables/<experiment>.md, .tex, .html and .csv.
     """
-    from harness.experiment.load import load_profile
 
-    own = load_profile(profile)
+    own = profile_of(profile)
     chosen = chosen_experiments(experiments, own, variant, one_a_name=True)
 
     from harness.reports import print_table, reports_root, write_tables
@@ -58,10 +58,9 @@ def cost(
     experiments: SomeExperiments = None, *, profile: ProfileName = DEFAULT_PROFILE, variant: Variants = None
 ) -> None:
     """Count params and multiply-adds of every row at the paper's input, beside the paper's numbers."""
-    from harness.experiment.load import load_profile
     from harness.experiment.paper import load_paper
 
-    own = load_profile(profile)
+    own = profile_of(profile)
     chosen = chosen_experiments(experiments, own, variant)
 
     from harness.reports import cost_table, print_table
@@ -79,9 +78,8 @@ def report(
     data: Data = None,
 ) -> None:
     """Write reports/index.html: every table, the figures, any two rows compared; one file that opens from disk."""
-    from harness.experiment.load import load_profile
 
-    own = load_profile(profile)
+    own = profile_of(profile, data)
     chosen = chosen_experiments(experiments, own, variant, one_a_name=True)
 
     from harness.reports import reports_root

@@ -23,6 +23,7 @@ from harness.cli.common import (
     own_store,
     print_json,
 )
+from harness.orchestrate.cluster import HERE, HUNG_SECONDS, QUEUED_AT_MOST, Cluster
 
 if TYPE_CHECKING:
     from harness.experiment.spec import Profile
@@ -48,6 +49,32 @@ def run(
             show_default=False,
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            help="A Ray cluster (host:6379, auto). Default: $RAY_ADDRESS, else here.",
+            show_default=False,
+        ),
+    ] = None,
+    ship: Annotated[
+        bool, typer.Option("--ship/--no-ship", help="Send this checkout's code to a cluster's workers.")
+    ] = True,
+    queued: Annotated[
+        int, typer.Option("--queued", min=1, help="Trials that ask the cluster for resources at once.")
+    ] = QUEUED_AT_MOST,
+    live_on: Annotated[
+        bool,
+        typer.Option(
+            "--workers-live-on", help="A worker runs trial after trial: for many short ones on CPU."
+        ),
+    ] = False,
+    hung_after: Annotated[
+        float,
+        typer.Option(
+            "--hung-after", min=0, help="Minutes without progress until a trial is tried again; 0: never."
+        ),
+    ] = HUNG_SECONDS / 60,
     variant: Variants = None,
     results: Results = None,
     data: Data = None,
@@ -61,7 +88,8 @@ def run(
     from harness.orchestrate.execute import Outcome
     from harness.plan.pending import pending
 
-    plan, store = make_plan(experiments, profile, seeds, variant), own_store(results)
+    _check_copy(profile, data)
+    plan, store = make_plan(experiments, profile, seeds, variant, data), own_store(results)
     if trial is not None:
         raise typer.Exit(_run_one(plan, trial, store, data, as_json=json))
     split = pending(plan.trials, store, retry_failed=retry_failed)
@@ -70,7 +98,8 @@ def run(
     _say_plan(plan, split)
     outcome = Outcome()
     if split.todo:
-        outcome = run_missing(split, plan.profile, plan.labels(), store, data, inline)
+        where = Cluster(cluster, ship, queued, live_on, 60 * hung_after)
+        outcome = run_missing(split, plan.profile, plan.labels(), store, data, inline, where)
     if json:
         print_json(_summary(split, outcome))
     else:
@@ -78,8 +107,28 @@ def run(
     raise typer.Exit(exit_code(split, outcome))
 
 
+def _check_copy(profile: str, data: Path | None) -> None:
+    """A user's copy of a published dataset is looked at before anything is planned: its hash is part of each trial."""
+    from harness.data.registry import check_copy, data_root
+    from harness.experiment.load import load_profile
+    from harness.orchestrate.screen import Preparing
+
+    with Preparing() as progress:
+        check_copy(
+            load_profile(profile).dataset,
+            data or data_root(),
+            lambda stage, done, total: progress.tell(f"dataset: {stage}", done, total),
+        )
+
+
 def run_missing(
-    split: Pending, profile: Profile, names: Sequence[str], store: Store, data: Path | None, inline: bool
+    split: Pending,
+    profile: Profile,
+    names: Sequence[str],
+    store: Store,
+    data: Path | None,
+    inline: bool,
+    cluster: Cluster = HERE,
 ) -> Outcome:
     """Prepare the datasets and run `split.todo` into the store; the estimate is noted beside what it took."""
     from harness.data.registry import data_root
@@ -107,6 +156,7 @@ def run_missing(
         progress=make_progress(),
         settled=len(split.done) + len(split.failed),
         inline=inline,
+        cluster=cluster,
     )
     note.finish(outcome)
     return outcome
@@ -147,7 +197,7 @@ def _run_one(plan: Plan, asked: str, store: Store, data: Path | None, *, as_json
         print_json(asdict(answer))
     else:
         print(f"{answer.id} {answer.status}{'' if answer.reason is None else f': {answer.reason}'}")
-    return 0 if answer.status == "done" else 1
+    return 1 if answer.status == "failed" else 0  # elsewhere: in good hands
 
 
 def exit_code(split: Pending, outcome: Outcome) -> int:

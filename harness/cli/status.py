@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from harness.base.text import duration
 from harness.cli.common import (
@@ -18,6 +23,7 @@ from harness.cli.common import (
     own_store,
     print_json,
 )
+from harness.cli.watch import print_running, running
 
 if TYPE_CHECKING:
     from harness.plan.expand import Planned
@@ -33,14 +39,39 @@ def status(
     seeds: Seeds = None,
     variant: Variants = None,
     results: Results = None,
+    watch: Annotated[
+        float, typer.Option("--watch", min=0, help="Show it again every so many seconds, until Ctrl-C.")
+    ] = 0,
     json: Json = False,
 ) -> None:
-    """Say how far every row is, why trials failed, what is damaged, and how the estimates of time held up."""
+    """Say how far every row is, what runs where, why trials failed, and how the estimates of time held up.
+
+    What runs is read from the claims in the records' storage: any machine that sees it may ask.
+    """
+    while True:
+        if watch and sys.stdout.isatty():
+            print("\033[2J\033[H", end="")
+        _tell(experiments, profile, seeds, variant, results, json)
+        if not watch:
+            return
+        sys.stdout.flush()
+        time.sleep(watch)
+
+
+def _tell(
+    experiments: list[str] | None,
+    profile: str,
+    seeds: int | None,
+    variant: list[Path] | None,
+    results: str | None,
+    json: bool,
+) -> None:
     facts = _facts(make_plan(experiments, profile, seeds, variant), own_store(results))
     if json:
         print_json(facts)
         return
     _print_rows(facts)
+    print_running(facts["running"])
     _print_problems(facts)
     _print_runs(facts["runs"])
 
@@ -63,6 +94,7 @@ def _facts(plan: Plan, store: Store) -> dict[str, Any]:
         "profile": plan.profile.name,
         "seeds": len(plan.seeds),
         "rows": rows,
+        "running": running(store),
         "failed": {i: reason for i, reason in known.failed.items() if i in planned},
         "unreadable": known.unreadable,
         "incomplete": known.incomplete,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         is_ready,
         known_datasets,
         open_dataset,
+        pinned,
         prepare,
         register_dataset,
     )
@@ -43,6 +44,7 @@ _NAMES = {
         "is_ready",
         "known_datasets",
         "open_dataset",
+        "pinned",
         "prepare",
         "register_dataset",
     ),
@@ -78,6 +80,7 @@ __all__ = [
     "is_ready",
     "known_datasets",
     "open_dataset",
+    "pinned",
     "prepare",
     "probe",
     "read_frames",

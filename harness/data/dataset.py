@@ -186,7 +186,12 @@ class Sizes:
 
 
 class Source(Protocol):
-    """All that a dataset's name decides, from its specification alone: what `register_dataset` takes."""
+    """All that a dataset's name decides, from its specification alone: what `register_dataset` takes.
+
+    of_a_copy: whether its videos are the user's copy, which is checked (`prepare`) before anything is planned
+    """
+
+    of_a_copy: bool
 
     def describe(self, spec: Any) -> Sizes | None:
         """Its size, where that is known without preparing it. Must not import torch, decord or av."""
@@ -204,6 +209,11 @@ class Source(Protocol):
 
     def is_ready(self, spec: Any, root: Path) -> bool:
         """Whether `open` would find it; looks at no video."""
+        ...
+
+    def pinned(self, spec: Any, root: Path) -> Any:
+        """The specification as a trial declares it: with the hash of the user's copy, where it depends on one and that
+        was checked. Looks at no video."""
         ...
 
     def prepare(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.base.cache import cached_json, source_hash
 from harness.base.errors import UserError
 from harness.data.dataset import Boxes, DatasetInfo, Progress, Role, Sizes, Split, check_role, multi_hot
 from harness.experiment.datasets_published import PublishedVideos
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 class PublishedSource:
     """See `harness.data.dataset.Source`. A format gives `listing` and, where they are published, `sizes`."""
 
+    of_a_copy = True
     sizes: Sizes | None = None
     """As published: `train` whole, `report`."""
 
@@ -57,6 +59,22 @@ class PublishedSource:
 
     def is_ready(self, spec: Any, root: Path) -> bool:
         return (manifest_directory(spec, root) / "manifest.parquet").is_file()
+
+    def pinned(self, spec: Any, root: Path) -> Any:
+        """With the copy's hash, kept on disk until the manifest changes: a large copy takes seconds to open.
+
+        As it is where the profile says a hash, where nobody says where the copy lies, or where it was not checked.
+        """
+        try:
+            if spec.manifest is not None or not self.is_ready(spec, root):
+                return spec
+        except UserError:
+            return spec
+        status = (manifest_directory(spec, root) / "manifest.parquet").stat()
+        places = [str(place) for place in (spec.root, spec.annotations, spec.copies)]
+        key = [spec.model_dump(mode="json"), places, status.st_size, status.st_mtime_ns, source_hash("data")]
+        found = cached_json("copies", key, lambda: self.open(spec, root).info.manifest_hash)
+        return spec.model_copy(update={"manifest": found})
 
     def prepare(
         self, spec: Any, root: Path, *, workers: int | None = None, progress: Progress | None = None
@@ -308,11 +326,3 @@ def assign_roles(spec: PublishedVideos, listing: Listing) -> list[tuple[Role, Li
         ("report" if v.split == "report" else "select" if v.video_id in chosen else "train", v)
         for v in listing.videos
     ]
-
-
-def pinned(spec: PublishedVideos, data_root: Path) -> PublishedVideos:
-    """The specification with the hash of the copy that was checked: what a trial declares, so that the copy is part
-    of its identity. Raises UserError where the copy was not checked, or is not the one that the profile names."""
-    from harness.data.registry import open_dataset
-
-    return spec.model_copy(update={"manifest": open_dataset(spec, data_root).info.manifest_hash})  # type: ignore[arg-type]

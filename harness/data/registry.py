@@ -82,6 +82,22 @@ def facet_answers(
     return _SOURCES[spec.name].facet_answers(spec, predicted_V, labels_V) if spec.name in _SOURCES else {}
 
 
+def pinned(spec: DatasetSpec, root: Path) -> DatasetSpec:
+    """The specification as a trial declares it: with the hash of the user's copy, where that was checked."""
+    _load_all()
+    return _SOURCES[spec.name].pinned(spec, root) if spec.name in _SOURCES else spec
+
+
+def check_copy(spec: DatasetSpec, root: Path, progress: Progress | None = None) -> None:
+    """Look at every video of a user's copy, unless that was done; nothing for a dataset that the harness makes.
+
+    Raises UserError where nobody says where the copy lies.
+    """
+    source = _source(spec)
+    if source.of_a_copy and not source.is_ready(spec, root):
+        source.prepare(spec, root, progress=progress)
+
+
 def is_ready(spec: DatasetSpec, root: Path) -> bool:
     """Whether `open_dataset` would find it."""
     return _source(spec).is_ready(spec, root)

@@ -32,7 +32,10 @@ from harness.experiment.datasets_published import (
     VideoLists,
 )
 
-GENERATOR_VERSION = 1  # raise it whenever the code's pixels change: old caches are then left alone
+# The pixels of a specification never change under its version. 2 differs from 1 in refusing sides that are no whole
+# macroblocks of H.264; 1 is the default until the records that were made with it are gone.
+GENERATOR_VERSIONS = (1, 2)
+_MACROBLOCK = 16
 EVENTS = "RLUD-"
 _MOVING_FRAMES = 4  # the least that an event must last, so that it can be seen
 
@@ -43,6 +46,7 @@ def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+NonNegative = Annotated[float, Field(ge=0)]
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 IntRange = Annotated[tuple[int, int], AfterValidator(_ordered)]
 
@@ -64,8 +68,8 @@ class ScriptedDigits(Frozen):
     title: ClassVar[str] = "Scripted Digits"
     name: Literal["scripted_digits"] = "scripted_digits"
     """Which generator."""
-    version: int = GENERATOR_VERSION
-    """Version of the generator's code; only the current one can be made."""
+    version: int = 1
+    """2: both sides are multiples of 16; 1: any even sides."""
     actors: tuple[int, ...] = Field(default=(0, 4), min_length=1)
     """Digits 0-9 that act; similar ones (3, 5, 8) make appearance harder."""
     scripts: tuple[str, ...] = Field(
@@ -95,8 +99,9 @@ class ScriptedDigits(Frozen):
     """Pixels a cell of the 8 x 8 digit."""
     speed_px: Range = (1.6, 2.4)
     """Pixels a frame, drawn for each event."""
-    jitter_px: float = Field(default=0.15, ge=0)
-    """Standard deviation of the actor's position noise, per frame."""
+    jitter_px: NonNegative | Annotated[tuple[NonNegative, NonNegative], AfterValidator(_ordered)] = 0.15
+    """Standard deviation of the actor's position noise, per frame; a range: drawn for each video, so that some
+    videos are easy and some are not."""
     sprite_gain: float = Field(default=1.3, gt=0)
     """Opacity of a cell = clip(gain x ink, 1)."""
     colour: Range = (150, 255)
@@ -127,8 +132,8 @@ class ScriptedDigits(Frozen):
     @field_validator("version")
     @classmethod
     def _current_version(cls, version: int) -> int:
-        if version != GENERATOR_VERSION:
-            raise ValueError(f"this code makes version {GENERATOR_VERSION} only, not {version}")
+        if version not in GENERATOR_VERSIONS:
+            raise ValueError(f"this code makes the versions {GENERATOR_VERSIONS}, not {version}")
         return version
 
     @field_validator("actors")
@@ -156,6 +161,15 @@ class ScriptedDigits(Frozen):
             raise ValueError(
                 f"length: {self.length[0]} frames are too few for {events} events of {_MOVING_FRAMES} frames "
                 f"or more and up to {still:g} frames of lead and gaps"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_macroblocks(self) -> Self:
+        if self.version >= 2 and any(side % _MACROBLOCK for side in self.size_wh):
+            raise ValueError(
+                f"frames of {self.size_wh[0]}x{self.size_wh[1]} px: from version 2 on both sides are multiples of "
+                f"{_MACROBLOCK}; change frame_width, frame_height or scale"
             )
         return self
 

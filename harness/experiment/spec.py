@@ -109,11 +109,25 @@ class TestProtocol(Frozen):
     short_side: PositiveInt | None = None
 
 
+class Counting(Frozen):
+    """How the paper counted the cost that it prints of a row: one view of the row's T × U, in fvcore's multiply-adds.
+
+    crop_px      the crop; default: the row's own in training
+    operations   all, or products: convolutions, linear layers and matrix products alone (no BatchNorm)
+    unexplained  no counting gives the printed number; a note of the table says what is known
+    """
+
+    crop_px: PositiveInt | None = None
+    operations: Literal["all", "products"] = "all"
+    unexplained: bool = False
+
+
 class Row(Frozen):
     """One line of a table: what it changes against the experiment's `defaults`.
 
     paper       the paper's row whose numbers stand beside it (default: the row's own name)
     recipe      a recipe's file, or what the row changes of it
+    counting    how the printed cost was counted, where that is not a training pass with all operations
     average_of  names of other rows of the table, whose scores this row averages (DSA 4+8); it has no trials of its own
     short       a name for the command line (`compare --baseline dsa`)
     family      rows of one family share a look in figures (default: the model's name up to its depth)
@@ -129,6 +143,7 @@ class Row(Frozen):
     test: TestProtocol
     recipe: RecipeChange = RecipeChange()
     paper: str | None = None
+    counting: Counting = Counting()
     average_of: tuple[str, ...] = ()
     short: str | None = None
     family: str | None = None
@@ -161,6 +176,7 @@ class Experiment(Declared):
     """A table: its rows, and which table of the paper it reproduces (`None`: a user's own).
 
     variants  files (beside this one, or paths) of models and modules that rows name
+    dataset   what its rows are set for: commands without names take it under profiles of this dataset alone
     differ    what its rows may differ in by declaration (a benchmark: recipe, views, crop, sampling)
     """
 
@@ -174,6 +190,7 @@ class Experiment(Declared):
     baseline: str | None = None
     notes: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
+    dataset: str | None = None
     differ: tuple[Literal["recipe", "views", "crop", "sampling", "input", "start"], ...] = ()
 
     @model_validator(mode="after")
@@ -396,7 +413,8 @@ class Trial(Frozen):
 
     @model_validator(mode="after")
     def _resolved(self) -> Trial:
-        if None in (self.train.interval, self.train.crop_px, self.test.crop_px):
+        interval = self.train.interval if self.train.mode != "uniform" else 1
+        if None in (interval, self.train.crop_px, self.test.crop_px):
             raise ValueError(
                 "a trial's interval and crops are numbers; only a row may leave them to the profile"
             )

@@ -128,7 +128,7 @@ class Method:
         """
         seeds = reduce(lambda a, b: a & b, (set(m.seeds) for m in methods))
         problems = {
-            seed: f"{m.label}: {m.problems.get(seed, NOT_RUN)}"
+            seed: f"{m.problems.get(seed, NOT_RUN)} ({m.label})"
             for m in reversed(methods)
             for seed in {s for other in methods for s in other.ids} - set(m.seeds)
         }

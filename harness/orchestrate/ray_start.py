@@ -27,6 +27,7 @@ from harness.base.signals import StopWish
 from harness.base.text import first_line
 from harness.experiment.load import ROOT
 from harness.experiment.spec import Profile
+from harness.orchestrate.cluster import HERE, Cluster
 from harness.plan.estimate import available_cores
 
 # Read by ray at import: no CSV/JSON/TensorBoard writers (they import torch into the driver: 2 s), no usage
@@ -40,6 +41,12 @@ QUIET = {
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_DEDUP_LOGS": "0",
 }
+# In .gitignore's words, from the checkout's root. Shipped trunks (results/baselines/pretrained) do travel.
+NOT_SHIPPED = (
+    "/.git", "/.venv", "/data/", "/results/runs/", "/results/baselines/*/trials/", "/results/baselines/*/curves/",
+    "/results/baselines/*/predictions/", "/results/baselines/*/answers/", "/reports/", "/docs/", "/tests/",
+    "/benchmarks/", "__pycache__", ".*_cache",
+)  # fmt: skip
 OBJECT_STORE_BYTES = 128 * 2**20
 LONGEST_FOLDER = 107 - len(
     "/session_2026-11-25_05-00-00_123456_1234567/sockets/plasma_store"
@@ -53,19 +60,19 @@ _PROBE = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, lo
 
 
 @contextlib.contextmanager
-def running_ray(profile: Profile, stop: StopWish) -> Iterator[Path]:
+def running_ray(profile: Profile, stop: StopWish, cluster: Cluster = HERE) -> Iterator[Path]:
     """Ray, started or joined, until the block ends; gives a folder for what Tune writes.
 
     Raises UserError where it cannot be had, KeyboardInterrupt where a stop was asked meanwhile.
     """
     os.environ.update(QUIET)
-    address = os.environ.get("RAY_ADDRESS", "local")
+    address = cluster.address or os.environ.get("RAY_ADDRESS") or "local"
     _allow_open_files()
     remove_dead_folders()
     if address != "local":
         _probe(address, stop)
     with _scratch() as scratch, _local_token() if address == "local" else contextlib.nullcontext():
-        ray = _init(address, scratch, _worker_environment(profile))
+        ray = _init(address, scratch, _runtime(profile, ship=cluster.ship and address != "local"))
         try:
             if stop.asked:
                 raise KeyboardInterrupt
@@ -75,7 +82,7 @@ def running_ray(profile: Profile, stop: StopWish) -> Iterator[Path]:
             ray.shutdown()
 
 
-def _init(address: str, scratch: Path, environment: dict[str, str]) -> Any:
+def _init(address: str, scratch: Path, runtime: dict[str, Any]) -> Any:
     local: dict[str, Any] = {
         "num_cpus": available_cores(),
         "object_store_memory": OBJECT_STORE_BYTES,
@@ -89,7 +96,7 @@ def _init(address: str, scratch: Path, environment: dict[str, str]) -> Any:
             address=address,
             log_to_driver=False,
             logging_level=logging.CRITICAL,
-            runtime_env={"env_vars": environment},
+            runtime_env=runtime,
             **(local if address == "local" else {}),
         )
     except Exception as error:  # ray raises OSError, RuntimeError, TimeoutError, its own and more
@@ -105,7 +112,7 @@ def _failure(address: str, why: str) -> str:
         )
     return (
         f"RAY_ADDRESS={address}: no Ray cluster answers there ({why}); start one (`ray start --head`), correct the "
-        "address, or unset RAY_ADDRESS to run on this machine alone"
+        "address (--cluster, RAY_ADDRESS), or unset RAY_ADDRESS to run on this machine alone"
     )
 
 
@@ -161,6 +168,18 @@ def _local_token() -> Iterator[None]:
         yield
     finally:
         del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
+
+
+def _runtime(profile: Profile, *, ship: bool) -> dict[str, Any]:
+    """The workers' surroundings. Shipped, the package and the declared experiments travel and no path must agree.
+
+    A variant's source travels in its trial. What a run makes (records, data, reports) and tests stay here.
+    """
+    environment = _worker_environment(profile)
+    if not ship:
+        return {"env_vars": environment}
+    del environment["PYTHONPATH"]  # a path of this machine
+    return {"env_vars": environment, "working_dir": str(ROOT), "excludes": list(NOT_SHIPPED)}
 
 
 def _worker_environment(profile: Profile) -> dict[str, str]:
@@ -250,18 +269,26 @@ def _machine_mark() -> str:
 
 def remove_dead_folders() -> None:
     """Remove what killed drivers of this machine left behind."""
+    for path in dead_folders():
+        if path.is_symlink():
+            shutil.rmtree(path.readlink(), ignore_errors=True)
+            path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def dead_folders() -> list[Path]:
+    """Folders of drivers of this machine and user whose process is gone."""
+    found = []
     own = _own_folder()
     for folder in {*map(Path, short_folders()), *([own] if own is not None else [])}:
         for path in folder.glob("hray-*"):
-            found = NAME.fullmatch(path.name)
+            name = NAME.fullmatch(path.name)
             if (
-                found
-                and found[3] == _machine_mark()
-                and process_start(int(found[1])) != found[2]
+                name
+                and name[3] == _machine_mark()
+                and process_start(int(name[1])) != name[2]
                 and path.lstat().st_uid == os.getuid()
             ):
-                if path.is_symlink():
-                    shutil.rmtree(path.readlink(), ignore_errors=True)
-                    path.unlink(missing_ok=True)
-                else:
-                    shutil.rmtree(path, ignore_errors=True)
+                found.append(path)
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 from harness.base.errors import UserError
 from harness.base.signals import StopWish
 from harness.experiment.spec import Profile
+from harness.orchestrate.cluster import Cluster
 from harness.orchestrate.progress import Progress
 from harness.orchestrate.ray_start import running_ray
 from harness.orchestrate.worker import ANSWER, BUG, PROGRESS, STOP, Answer, RunTrial, Task, Told, trainable
@@ -40,19 +42,19 @@ class _Leave(BaseException):
 
 @contextlib.contextmanager
 def ray_launcher(
-    profile: Profile, listener: Listener, stop: StopWish, run: RunTrial | None
+    profile: Profile, listener: Listener, stop: StopWish, run: RunTrial | None, cluster: Cluster
 ) -> Iterator[Callable[[Sequence[Task]], None]]:
     """A function that runs tasks on a local Ray, or on the cluster that `RAY_ADDRESS` names.
 
     It returns when all are settled or when `stop` was asked, and raises UserError when the surroundings failed. Raises
     UserError when Ray cannot be had or a trial needs more than a machine of it has.
     """
-    with running_ray(profile, stop) as scratch:
+    with running_ray(profile, stop, cluster) as scratch:
         check_resources(profile)
 
         def launch(tasks: Sequence[Task]) -> None:
             watcher = make_watcher(listener, stop, needs(profile))
-            tuner = _tuner(tasks, profile, scratch, watcher, run)
+            tuner = _tuner(tasks, profile, scratch, watcher, run, cluster)
             # Tune prints a header even at verbose=0; the progress writes to standard error
             with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(_Leave):
                 tuner.fit()
@@ -62,15 +64,23 @@ def ray_launcher(
         yield launch
 
 
-def _tuner(tasks: Sequence[Task], profile: Profile, scratch: Path, watcher: Any, run: RunTrial | None) -> Any:
+def _tuner(
+    tasks: Sequence[Task],
+    profile: Profile,
+    scratch: Path,
+    watcher: Any,
+    run: RunTrial | None,
+    cluster: Cluster,
+) -> Any:
     from ray import tune
 
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(cluster.queued)
     ones = [{"id": t.planned.id, "attempt": 0, "task": pickle.dumps(t)} for t in tasks]
     return tune.Tuner(
         tune.with_resources(trainable, tune.PlacementGroupFactory([_bundle(profile)])),
         param_space={"one": tune.grid_search(ones), "run": run},
         tune_config=tune.TuneConfig(
-            trial_name_creator=_id_of, trial_dirname_creator=_id_of, reuse_actors=False
+            trial_name_creator=_id_of, trial_dirname_creator=_id_of, reuse_actors=cluster.live_on
         ),
         run_config=tune.RunConfig(
             name=f"{time.strftime('%Y%m%d-%H%M%S')}-{len(tasks)}",

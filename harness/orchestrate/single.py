@@ -1,14 +1,15 @@
-"""One trial in this very process, without Ray and without a driver's lock: any number of them may share a store."""
+"""One trial in this very process, without Ray: any number of them may share a store, by a claim a trial."""
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.base.errors import UserError
-from harness.base.locks import locked
 from harness.experiment.start import trunk_path
-from harness.orchestrate.execute import Collector
+from harness.orchestrate.execute import WAIT_SECONDS, Collector
 from harness.orchestrate.progress import Progress
 from harness.orchestrate.worker import Answer, RunTrial, Task, run_one
 from harness.plan.expand import Planned
@@ -28,12 +29,13 @@ def run_single(
 ) -> Answer:
     """Run the starts whose trunk is missing, then `planned` (None: the starts alone); gives the last answer.
 
-    Of several processes that need a start one makes it and the rest wait. A trial that is done is not run again. Raises
+    Of several processes that need a start one makes it and the rest wait. A trial that is done is not run again, and
+    one that a live process has is left to it (`elsewhere`). Raises
     UserError where the surroundings fail, or a start that `planned` needs.
     """
     check_writable(store)
     collector = Collector([*starts, *([planned] if planned else [])], store, progress)
-    root = data_root.resolve()
+    root, driver = data_root.resolve(), secrets.token_hex(8)
 
     def told(task: Task) -> Answer:
         collector.started(task.planned.id)
@@ -47,11 +49,15 @@ def run_single(
         for start in starts:
             path = trunk_path(start.trial, root)
             answer = Answer(start.id, "done", None, {})
-            with locked(path.with_name(f".{path.name}.lock")):
-                if not path.exists():
-                    answer = told(Task(start, str(store.root), root, path, loaders))
+            while not path.exists():
+                answer = told(Task(start, str(store.root), root, path, loaders, driver))
+                if answer.status != "elsewhere":
+                    break
+                time.sleep(WAIT_SECONDS)
             if answer.status == "failed" and planned is not None:
                 raise UserError(f"the start {answer.id} that this trial needs failed: {answer.reason}")
-        return answer if planned is None else told(Task(planned, str(store.root), root, None, loaders))
+        return (
+            answer if planned is None else told(Task(planned, str(store.root), root, None, loaders, driver))
+        )
     finally:
         progress.end()

@@ -7,16 +7,24 @@ lost GPU) is raised and ends the run; it is never a verdict about the trial that
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import json
+import os
 import pickle
+import signal
+import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
-from harness.base.errors import UserError
+from harness.base.errors import StorageError, UserError
+from harness.base.text import duration
+from harness.orchestrate.carry import Carrier
+from harness.orchestrate.claims import Claim, Claims, myself
 from harness.orchestrate.progress import label
 from harness.plan.expand import Planned
 from harness.results.files import DamagedError, read_row
@@ -25,26 +33,43 @@ from harness.results.store import Store
 
 Report = Callable[[dict[str, Any]], None]
 RunTrial = Callable[..., Record]
+T = TypeVar("T")
 PROGRESS, ANSWER, STOP, BUG = "progress", "answer", "stop", "bug"
+UNREACHABLE_SECONDS = 180.0  # so long a storage may be away before a run stops
+_AWAY = {
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+}
 
 
 @dataclass(frozen=True)
 class Task:
-    """One trial to run: the store that gets its record, the datasets' folder, a start's trunk file, loaders."""
+    """One trial to run: the store that gets its record, the datasets' folder, a start's trunk file, loaders.
+
+    driver      the `harness run` that it belongs to
+    hung_after  seconds without a report or a checkpoint after which its process ends itself (0: never)
+    """
 
     planned: Planned
     store: str
     data_root: Path
     trunk: Path | None = None
     loaders: int = 0
+    driver: str = ""
+    hung_after: float = 0.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a trial."""
+    """What became of a trial; `elsewhere`: another process runs it, and `reason` says which."""
 
     id: str
-    status: Literal["done", "failed"]
+    status: Literal["done", "failed", "elsewhere"]
     reason: str | None
     metrics: dict[str, float]
 
@@ -58,40 +83,124 @@ class Told(Protocol):
 
 
 def run_one(task: Task, report: Report, *, attempt: int = 0, run: RunTrial | None = None) -> Answer:
-    """Run a trial, keep its record and drop its checkpoint; one that another process has finished is not run again.
+    """Claim a trial, run it, keep its record and drop its checkpoint; one that is finished is not run again.
 
     attempt: how often its process was lost before. run: in place of `harness.trial.run_trial`. Raises UserError where
     the surroundings fail; what the trial itself raises is its record.
     """
     store, planned = Store(task.store), task.planned
-    if task.trunk is None and (found := _finished(store, planned.id)) is not None:
-        return found
+    carrier = Carrier(store, planned, task.data_root, task.trunk)
+    try:
+        if (found := patiently(lambda: _settled(task, store, carrier))) is not None:
+            return found
+        claims, me = Claims(store.storage), myself(task.driver, attempt, label(planned))
+        claim = patiently(lambda: claims.take(planned.id, me, carrier.send))
+        if claim is None:
+            holder = claims.holder(planned.id)
+            by = holder.who.text if holder is not None and holder.who is not None else "another process"
+            return Answer(planned.id, "elsewhere", by, {})
+        try:
+            # whoever held the claim a moment ago may have finished
+            return patiently(lambda: _settled(task, store, carrier)) or _run(
+                task, store, carrier, claim, report, attempt, run
+            )
+        finally:
+            claim.release()
+    except UserError as error:
+        raise UserError(f"{error} (met by {label(planned)}). Finished records are kept") from error
+
+
+def _run(
+    task: Task,
+    store: Store,
+    carrier: Carrier,
+    claim: Claim,
+    report: Report,
+    attempt: int,
+    run: RunTrial | None,
+) -> Answer:
+    planned = task.planned
+
+    def told(line: dict[str, Any]) -> None:
+        claim.told(line)
+        report(line)
+
     if run is None:
+        from harness.plan.prepare import prepare_datasets
         from harness.trial import run_trial
 
         run = run_trial
+        prepare_datasets([planned.trial.dataset], task.data_root, lambda *_: None)  # a host of its own disk
+    patiently(carrier.fetch)
+    ended = threading.Event()
+    if task.hung_after:
+        watch = functools.partial(_end_when_hung, task, store, claim, carrier, ended)
+        threading.Thread(target=watch, daemon=True).start()
     try:
-        try:
-            record = run(
-                planned.trial,
-                checkpoint_dir=store.checkpoint_dir(planned.id),
-                data_root=task.data_root,
-                report=report,
-                trunk=task.trunk,
-                loaders=task.loaders,
-            )
-        except Exception as error:
-            from harness.trial.failure import failed_record, surroundings
+        record = run(
+            planned.trial,
+            checkpoint_dir=store.checkpoint_dir(planned.id),
+            data_root=task.data_root,
+            report=told,
+            trunk=task.trunk,
+            loaders=task.loaders,
+        )
+    except Exception as error:
+        from harness.trial.failure import failed_record, surroundings
 
-            if (cause := surroundings(error)) is not None:
-                raise cause from error
-            record = failed_record(planned.trial, error)
-        record = dataclasses.replace(record, provenance={**record.provenance, "retries": attempt})
-        store.write(record, planned)
-    except UserError as error:
-        raise UserError(f"{error} (met by {label(planned)}). Finished records are kept") from error
+        if (cause := surroundings(error)) is not None:
+            raise cause from error
+        record = failed_record(planned.trial, error)
+    finally:
+        ended.set()
+    record = dataclasses.replace(record, provenance={**record.provenance, "retries": attempt})
+    if not patiently(claim.held):
+        return Answer(planned.id, "elsewhere", "the process that took it over", {})
+    if record.status == "done":
+        patiently(carrier.send_trunk)
+    patiently(lambda: store.write(record, planned))
     store.drop_checkpoint(planned.id)
+    patiently(carrier.drop)
     return Answer(planned.id, record.status, record.reason, record.metrics)
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask a storage again while it is away, for three minutes; a full or forbidden one is told at once."""
+    end, wait = time.monotonic() + UNREACHABLE_SECONDS, 1.0
+    while True:
+        try:
+            return ask()
+        except StorageError as error:
+            cause = error.__cause__ or error.__context__
+            away = isinstance(cause, OSError) and (cause.errno is None or cause.errno in _AWAY)
+            if not away or "No space left" in str(cause) or time.monotonic() > end:
+                raise
+        time.sleep(wait)
+        wait = min(2 * wait, 10.0)
+
+
+def _end_when_hung(task: Task, store: Store, claim: Claim, carrier: Carrier, ended: threading.Event) -> None:
+    """A process that hangs in native code hears no exception: it leaves a note and is killed; Ray tries again."""
+    stamp = carrier.stamp()
+    while not ended.wait(min(1.0, task.hung_after / 4)):
+        if (now := carrier.stamp()) != stamp:
+            stamp, claim.progressed = now, time.monotonic()
+        if time.monotonic() - claim.progressed > task.hung_after:
+            name, note = hung_note(task.planned.id), f"no progress for {duration(task.hung_after)}".encode()
+            patiently(functools.partial(store.storage.write, name, note))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hung_note(trial_id: str) -> str:
+    """Where a trial's process says why it ended itself."""
+    return f"claims/{trial_id}.hung"
+
+
+def _settled(task: Task, store: Store, carrier: Carrier) -> Answer | None:
+    """The answer of a trial that is done: its record is there and whole, or a start's trunk."""
+    if task.trunk is None:
+        return _finished(store, task.planned.id)
+    return Answer(task.planned.id, "done", None, {}) if carrier.has_trunk() else None
 
 
 def _finished(store: Store, trial_id: str) -> Answer | None:

@@ -88,7 +88,9 @@ def row_trials(experiment: Experiment, profile: Profile, variants: Sequence[Path
     declared = [one.model_dump(mode="json") for one in (experiment, profile, *recipes)]
     code = source_hash("experiment", "models", "plan/expand.py", "data/views.py")
     kept = cached_json("trials", [declared, sources, code, versions(("torch", "pydantic"))], expanded)
-    return [(row, Trial.model_validate(data)) for row, data in zip(rows, kept, strict=True)]
+    own = {"dataset": profile.dataset, "start": profile.start}  # with the places on this machine
+    trials = [Trial.model_validate(data).model_copy(update=own) for data in kept]
+    return list(zip(rows, trials, strict=True))
 
 
 def with_starts(planned: Iterable[Planned]) -> list[Planned]:

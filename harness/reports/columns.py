@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.experiment.paper import PaperRow, PaperTable
+from harness.experiment.spec import Counting
 from harness.methods import Gathered, Method
 from harness.reports.cost_table import RowCost, paper_number
 from harness.reports.table import EMPTY, Cell, Column, Line, Panel, empty, significant, word
@@ -40,14 +41,25 @@ _FULL = (
         short="params M",
     ),
     Column("full_gmacs", "GMACs of T×U", FULL_GROUP, unit="G", direction="lower", panel="cost"),
+    Column(
+        "counted_gmacs",
+        "GMACs, counted as the paper's",
+        FULL_GROUP,
+        unit="G",
+        direction="lower",
+        panel="cost",
+        short="as paper's",
+    ),
 )
 _PAPER = (
     Column("paper_infer", "T×U×crops test", PAPER_GROUP, "paper", keep=2, short="test"),
     Column("paper_top1", "top-1", PAPER_GROUP, "paper", unit="%", keep=8),
     Column("paper_top5", "top-5", PAPER_GROUP, "paper", unit="%", keep=6),
+    Column("paper_map", "mAP", PAPER_GROUP, "paper", unit="%", keep=8),
     Column(
         "paper_params_m", "params, M", PAPER_GROUP, "paper", unit="M", keep=4, panel="both", short="par. M"
     ),
+    Column("paper_gflops", "GFLOPs", PAPER_GROUP, "paper", unit="G", keep=5, panel="cost"),
 )
 
 
@@ -67,7 +79,9 @@ def columns_of(gathered: Gathered, paper: PaperTable | None) -> tuple[Column, ..
     ]
     costs = [_cost_column(key, gathered) for key in _costs_of(gathered)]
     printed = [c for c in _PAPER if paper is not None and _printed_anywhere(c, paper)]
-    return (*_DECLARED, *accuracy, *by_facet, *costs, *_FULL, *printed)
+    several = any(row.counting != Counting() for row in gathered.experiment.rows)
+    full = [c for c in _FULL if several or c.key != "counted_gmacs"]
+    return (*_DECLARED, *accuracy, *by_facet, *costs, *full, *printed)
 
 
 def facets_of(gathered: Gathered) -> list[str]:
@@ -188,7 +202,8 @@ def _full_scale(cost: RowCost) -> dict[str, Cell]:
     params = cost.params_1000 / 1e6
     return {
         "full_params": Cell(params, f"{params:.2f}", direction="lower"),
-        "full_gmacs": Cell(cost.gmacs, f"{cost.gmacs:.2f}", direction="lower"),
+        "full_gmacs": Cell(cost.fair_macs / 1e9, f"{cost.fair_macs / 1e9:.2f}", direction="lower"),
+        "counted_gmacs": Cell(cost.gmacs, f"{cost.gmacs:.2f}", direction="lower"),
     }
 
 
@@ -196,5 +211,5 @@ def _paper_cells(printed: PaperRow | None) -> dict[str, Cell]:
     infer = printed.infer_text if printed is not None else None
     return {
         "paper_infer": word(infer, "paper") if infer else empty("the paper does not print it", "paper"),
-        **{f"paper_{m}": paper_number(printed, m) for m in ("top1", "top5", "params_m")},
+        **{f"paper_{m}": paper_number(printed, m) for m in ("top1", "top5", "map", "params_m", "gflops")},
     }

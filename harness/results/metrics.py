@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.base.errors import UserError, near_match
+from harness.results.average_precision import mean_average_precision
 
 Direction = Literal["higher", "lower"]
 FACET = "factor_"  # before the name of a dataset's facet
@@ -41,6 +42,8 @@ class Metric:
     unit: str
     direction: Direction
     function: Function | None = None
+    several_labels: bool = False
+    """Whether it is for videos of several labels alone."""
     per_video: bool = False
     """Whether it is a mean over videos of right or wrong, so that paired tests on answers hold."""
 
@@ -49,14 +52,20 @@ _METRICS: dict[str, Metric] = {}
 
 
 def register_metric(
-    name: str, *, title: str, unit: str = "%", direction: Direction = "higher", per_video: bool = False
+    name: str,
+    *,
+    title: str,
+    unit: str = "%",
+    direction: Direction = "higher",
+    several_labels: bool = False,
+    per_video: bool = False,
 ) -> Callable[[Function], Function]:
     """Function decorator: (scores (V, K), Truth) -> float. Raises UserError where the name is taken."""
 
     def register(function: Function) -> Function:
         if name in _METRICS and _METRICS[name].function is not function:
             raise UserError(f"metric {name!r} is already registered")
-        _METRICS[name] = Metric(name, title, unit, direction, function, per_video)
+        _METRICS[name] = Metric(name, title, unit, direction, function, several_labels, per_video)
         return function
 
     return register
@@ -85,8 +94,9 @@ def list_metrics() -> list[str]:
 
 
 def score_metrics(scores_VK: NDArray[np.floating], truth: Truth) -> dict[str, float]:
-    """Every registered metric of these scores."""
-    return {m.name: m.function(scores_VK, truth) for m in _METRICS.values() if m.function is not None}
+    """Every registered metric of these scores; those for several labels only where there are several."""
+    asked = [m for m in _METRICS.values() if truth.targets is not None or not m.several_labels]
+    return {m.name: m.function(scores_VK, truth) for m in asked if m.function is not None}
 
 
 def _right_among(scores_VK: NDArray[np.floating], truth: Truth, k: int) -> NDArray[np.bool_]:
@@ -114,6 +124,13 @@ def mean_class_accuracy(scores_VK: NDArray[np.floating], truth: Truth) -> float:
     """Top-1 averaged over the classes that have a video (by the first label)."""
     right_V = _right_among(scores_VK, truth, 1)
     return float(100 * np.mean([right_V[truth.labels == k].mean() for k in np.unique(truth.labels)]))
+
+
+@register_metric("map", title="mAP", several_labels=True)
+def map_(scores_VK: NDArray[np.floating], truth: Truth) -> float:
+    """ActivityNet's mean average precision over the classes that occur (`harness.results.average_precision`)."""
+    assert truth.targets is not None, "asked of several labels alone"
+    return mean_average_precision(scores_VK, truth.targets)
 
 
 @register_metric("test_loss", title="loss", unit="nats", direction="lower")

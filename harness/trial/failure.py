@@ -59,7 +59,7 @@ def failed_record(trial: Trial, error: BaseException) -> Record:
     return Record(
         trial=trial,
         status="failed",
-        reason=failure_reason(error),
+        reason=failure_reason(error) + (_batch(trial) if _out_of_memory(error) else ""),
         traceback="".join(traceback.format_exception(error)),
         provenance=provenance(trial.numerics.model_copy(update={"device": "cpu"})),
     )
@@ -73,6 +73,11 @@ def failure_reason(error: BaseException) -> str:
         what = first_line(error, empty="no message")
         return f"out of memory: {what}; a smaller batch_videos or numerics.accumulate needs less"
     return f"{type(error).__name__}: {first_line(error, empty='no message')}"
+
+
+def _batch(trial: Trial) -> str:
+    """What did not fit; never made smaller silently, since another batch is another trial."""
+    return f" (tried: batch_videos {trial.recipe.batch_videos}, accumulate {trial.numerics.accumulate})"
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -139,6 +139,10 @@ def test_plan_gives_the_smallest_detectable_difference(
         assert _harness("plan", mine, "--seeds", seeds, "--json") == 0
         points.append(_json(capsys)["smallest_detectable_difference"]["points"])
     assert 0 < points[1] < points[0], "more seeds resolve smaller differences"
+    assert _harness("plan", mine, "--seeds", 3) == 0
+    out = capsys.readouterr().out
+    rows = {planned.row for planned in plan.trials}
+    assert all(f"{row} " in out.split("against each row:")[1] for row in rows)
 
 
 def test_show_prints_a_trial_by_the_beginning_of_its_id(

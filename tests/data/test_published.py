@@ -12,8 +12,8 @@ import pytest
 from harness.base.errors import UserError
 from harness.data import Loading, TestBatches, TrainBatches
 from harness.data.copy_report import describe_dataset, verify_dataset
-from harness.data.published import VideoSample, pinned
-from harness.data.registry import class_names, describe, is_ready, open_dataset, prepare
+from harness.data.published import VideoSample
+from harness.data.registry import class_names, describe, is_ready, open_dataset, pinned, prepare
 from harness.experiment.datasets import parse_dataset
 from harness.experiment.sampling import FrameRule
 from tests.data import fake_copies
@@ -218,4 +218,4 @@ def test_sizes_are_known_without_a_copy() -> None:
 def test_a_pinned_specification_carries_the_copy_into_the_identity(small: Path) -> None:
     spec = kinetics(small)
     info = prepare(spec, small / "data", workers=1)
-    assert pinned(spec, small / "data").model_dump()["manifest"] == info.manifest_hash
+    assert pinned(spec, small / "data").manifest == info.manifest_hash

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.data import ScriptedDigits
-from harness.data.digits.draw import instances, render_video, timeline
+from harness.data.digits.draw import _track, instances, render_video, timeline
 from harness.data.digits.script import (
     VideoKey,
     chance,
@@ -23,18 +23,49 @@ from harness.data.digits.script import (
     video_keys,
 )
 from harness.experiment.datasets import VideosPerClass
+from harness.experiment.load import load_profile
 
-# Raw frames of two videos of the default spec. If they change, raise GENERATOR_VERSION and only then these.
+# Raw frames of two videos of the default spec and of one of version 2. The pixels of a version never change.
 GOLDEN = {
     VideoKey("train", 0, 0, "RR", 0): "cdea1ae01a23155d8e36789de1ecc2dd2909c214bcfc9f0a9f4703d7af664ffe",
     VideoKey("test", 19, 4, "-R", 23): "5854ff6e8fea0ff027b4d8f00f0c35ec8efe6a0f8ed990ab1c750cf0d39ed0ec",
 }
+SECOND = ScriptedDigits(version=2, frame_width=72, scale=0.6667, copies=4, jitter_px=(0.5, 6))
+GOLDEN_SECOND = "bfa2c1105157b09e25b9d5985fe2624052afd9de0a78990232322686a37c155e"
 
 
 @pytest.mark.parametrize("key", GOLDEN, ids=lambda key: key.video_id)
 def test_golden_pixels(key: VideoKey) -> None:
     frames_LHW3 = render_video(ScriptedDigits(), key)
     assert hashlib.sha256(frames_LHW3.tobytes()).hexdigest() == GOLDEN[key]
+
+
+def test_golden_pixels_of_the_second_version() -> None:
+    key = VideoKey("val", 4, 0, "RU", 3)
+    frames_LHW3 = render_video(SECOND, key)
+    assert hashlib.sha256(frames_LHW3.tobytes()).hexdigest() == GOLDEN_SECOND
+
+
+def test_a_range_of_jitter_is_drawn_for_each_video() -> None:
+    def shaking(jitter_px: object) -> np.ndarray:
+        spec = ScriptedDigits(jitter_px=jitter_px, speed_px=(0, 0))
+        tracks = [_track(spec, "RR", 80, np.random.default_rng(seed)) for seed in range(100)]
+        return np.array([track_L2.std(0).mean() for track_L2 in tracks])
+
+    fixed, drawn = shaking(3), shaking((0, 6))
+    assert fixed.min() > 2.3 and fixed.max() < 3.7
+    assert drawn.min() < 0.5 and drawn.max() > 5.5 and drawn.mean() == pytest.approx(3, abs=0.5)
+
+
+def test_the_second_version_refuses_sides_that_are_no_multiple_of_16() -> None:
+    assert SECOND.size_wh == (48, 32)
+    with pytest.raises(ValidationError, match=r"48x40 px: .*multiples of 16; change frame_width"):
+        ScriptedDigits(version=2, frame_width=72, frame_height=60, scale=0.6667)
+
+
+def test_the_name_of_the_first_data_stays() -> None:
+    """The directory of the shipped records' data: a new knob or version must leave it alone."""
+    assert load_profile("embedded").dataset.identity == "798f8d723c67"
 
 
 def test_videos_do_not_depend_on_each_other() -> None:
@@ -112,6 +143,10 @@ def test_default_ceiling_and_chance() -> None:
         ({"cell_px": (2.3, 1.9)}, "(low, high)"),
         ({"length": (30, 88)}, "too few"),
         ({"version": 0}, "version"),
+        ({"version": 3}, "version"),
+        ({"jitter_px": -1}, "greater than or equal to 0"),
+        ({"jitter_px": (-1, 1)}, "greater than or equal to 0"),
+        ({"jitter_px": (3, 1)}, "(low, high)"),
         ({"noise_sgima": (1, 5)}, "noise_sgima"),
         ({"flicker": float("nan")}, "finite"),
         ({"videos_per_class": {"train": 0}}, "greater than or equal to 1"),

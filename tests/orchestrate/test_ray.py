@@ -139,11 +139,10 @@ def test_killed_driver_second_driver_and_interrupt(
 
     first = drivers.start(*seeds)
     _until(lambda: checkpoint.exists() and bool(store.done()), first)
-    with pytest.raises(UserError, match=rf"process {first.pid} on .*--results"):
-        drive(store.root, [fakes.OK + 20], inline=True)
+    assert drive(store.root, [fakes.OK + 20], inline=True) == 0, "a second driver shares the store"
     first.kill()
     first.communicate()
-    assert store.done() == {_id(fakes.OK)}
+    assert store.done() == {_id(fakes.OK), _id(fakes.OK + 20)}
 
     second = drivers.start(*seeds)
     _until(lambda: any(start["from"] == 1 for start in fakes.starts(tmp_path)), second)  # from its checkpoint
@@ -157,6 +156,35 @@ def test_killed_driver_second_driver_and_interrupt(
     for seed in seeds:
         assert store.record(_id(seed)).curve["loss"].tolist() == [1.0, 1 / 2, 1 / 3, 1 / 4]
     assert not any((tmp_path / "store" / "checkpoints").iterdir())
+
+
+def test_two_drivers_on_one_experiment_run_no_trial_twice(drivers: Drivers, tmp_path: Path) -> None:
+    """Both through Ray, started at once; each waits for what the other runs, and both end with everything done."""
+    seeds = [*range(0, 60, 10)]
+    both = [drivers.start(*seeds), drivers.start(*reversed(seeds))]
+    for process in both:
+        _, err = process.communicate(timeout=WAIT)
+        assert process.returncode == 0, err
+    assert sorted(start["seed"] for start in fakes.starts(tmp_path)) == seeds
+    assert Store(tmp_path / "store").done() == {_id(seed) for seed in seeds}
+
+
+def test_a_hung_trial_is_ended_tried_again_and_recorded(tmp_path: Path) -> None:
+    """It reports one epoch and then waits for ever: its process ends itself after two seconds without progress."""
+    code = (
+        "from pathlib import Path; from harness.orchestrate import execute; "
+        "from harness.orchestrate.cluster import Cluster; from harness.orchestrate.screen import PlainProgress; "
+        "from harness.results import Store; from tests.orchestrate import fakes; "
+        f"root = Path({str(tmp_path)!r}); "
+        "print(execute(fakes.plan(fakes.WAITS, 0), Store(root / 'store'), fakes.profile(), data_root=root, "
+        "progress=PlainProgress(), cluster=Cluster(hung_after=2.0), run=fakes.run))"
+    )
+    environment = {**os.environ, "HARNESS_FAKE_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, timeout=WAIT)
+    store = Store(tmp_path / "store")
+    assert store.done() == {_id(0)}
+    assert store.failed() == {_id(fakes.WAITS): "its process was lost 2 times (no progress for 2 s)"}
+    assert [start["from"] for start in fakes.starts(tmp_path) if start["seed"] == fakes.WAITS] == [0, 1]
 
 
 def test_a_profile_that_asks_for_more_than_there_is_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from harness.experiment.datasets import ScriptedDigits
 class ScriptedDigitsSource:
     """See `harness.data.dataset.Source`."""
 
+    of_a_copy = False
+
     def describe(self, spec: ScriptedDigits) -> Sizes:
         class_count = len(spec.actors) * len(spec.scripts)
         return Sizes(
@@ -37,6 +39,9 @@ class ScriptedDigitsSource:
         from harness.data.digits.factors import factor_answers
 
         return factor_answers(spec, predicted_V, labels_V)
+
+    def pinned(self, spec: ScriptedDigits, root: Path) -> ScriptedDigits:
+        return spec  # it says all
 
     def is_ready(self, spec: ScriptedDigits, root: Path) -> bool:
         from harness.data.digits.cache import is_made

@@ -130,7 +130,8 @@ def _track(spec: ScriptedDigits, script: str, frames: int, rng: np.random.Genera
         speed = rng.uniform(*spec.speed_px) * spec.scale
         velocity_L2[(t >= begin) & (t < end)] = speed * np.array(_DIRECTION_XY[event])
     start_xy = rng.uniform(0, 1, 2) * spec.size_wh
-    jitter_L2 = rng.normal(0, spec.jitter_px * spec.scale, (frames, 2))
+    sigma = spec.jitter_px if isinstance(spec.jitter_px, float) else rng.uniform(*spec.jitter_px)
+    jitter_L2 = rng.normal(0, sigma * spec.scale, (frames, 2))
     return start_xy + np.cumsum(velocity_L2, axis=0) + jitter_L2
 
 

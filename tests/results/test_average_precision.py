@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from harness.trial.average_precision import (
+from harness.results.average_precision import (
     average_precision,
     average_precisions,
     hit_at,

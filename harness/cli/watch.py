@@ -1,0 +1,196 @@
+"""`harness logs`, `harness retry`, `harness clean`: look after trials that run, failed, or left something behind."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.base.errors import UserError, near_match
+from harness.base.text import duration
+from harness.cli.common import (
+    DEFAULT_PROFILE,
+    Experiments,
+    Json,
+    ProfileName,
+    Results,
+    Seeds,
+    Variants,
+    make_plan,
+    own_store,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from harness.results import Store
+
+
+def running(store: Store) -> list[dict[str, Any]]:
+    """Who runs what, by the claims: trial, label, host, pid, heartbeat's age in seconds, the last report.
+
+    The age compares this machine's clock with the storage's and is for reading only; `dead` is known for processes of
+    this machine, elsewhere None.
+    """
+    from harness.base.locks import this_machine
+    from harness.orchestrate.claims import Claims
+
+    lines = []
+    for ticket in Claims(store.storage).tickets():
+        who, written = ticket.who, int(ticket.stamp.rpartition("-")[2]) / 1e9
+        local = who is not None and who.machine == this_machine()
+        lines.append({
+            "trial": ticket.trial,
+            "label": who.label if who else "",
+            "host": who.host if who else "unknown",
+            "pid": who.pid if who else None,
+            "heartbeat_seconds": round(max(0.0, time.time() - written), 1),
+            "dead": ticket.gone if local else None,
+            "report": ticket.report,
+        })  # fmt: skip
+    return lines
+
+
+def print_running(lines: list[dict[str, Any]]) -> None:
+    for line in lines:
+        report = line["report"]
+        at = f"epoch {report['epoch']}/{report['epochs']}" if "epoch" in report else "starting"
+        left = report.get("seconds_left")
+        ahead = f", about {duration(left)} left" if left else ""
+        state = "dead, " if line["dead"] else ""
+        print(
+            f"running {line['trial']} {line['label']}: {report.get('state', 'start')} {at}{ahead}; "
+            f"process {line['pid']} on {line['host']}, {state}heartbeat {duration(line['heartbeat_seconds'])} ago"
+        )
+
+
+def logs(
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial's id or its first digits.")],
+    *,
+    results: Results = None,
+    json: Json = False,
+) -> None:
+    """Print what a trial told: its epochs, who runs it, and the traceback where it failed."""
+    store = own_store(results)
+    running_now = [line for line in running(store) if line["trial"].startswith(trial)]
+    known = sorted({i for i in store.ids() if i.startswith(trial)} | {line["trial"] for line in running_now})
+    if len(known) != 1:
+        what = f"is the beginning of {len(known)} trials" if known else "no such trial"
+        raise UserError(f"{trial!r}: {what}{near_match(trial, store.ids())}; see `harness status`")
+    facts: dict[str, Any] = {"trial": known[0], "running": running_now, "status": None}
+    if known[0] in store.ids():
+        record = store.record(known[0])
+        facts |= {
+            "status": record.status,
+            "reason": record.reason,
+            "traceback": record.traceback,
+            "epochs": record.curve.to_dict("records"),
+        }
+    if json:
+        print_json(facts)
+        return
+    print_running(running_now)
+    for line in facts.get("epochs", []):
+        print("  ".join(f"{name} {value:.4g}" for name, value in line.items()))
+    if facts["status"] is not None:
+        print(f"{known[0]} {facts['status']}{': ' + facts['reason'] if facts['reason'] else ''}")
+    if facts.get("traceback"):
+        print(facts["traceback"])
+
+
+def retry(
+    experiments: Experiments,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="Those that failed; has to be said.")] = False,
+    profile: ProfileName = DEFAULT_PROFILE,
+    seeds: Seeds = None,
+    variant: Variants = None,
+    results: Results = None,
+    json: Json = False,
+) -> None:
+    """Forget the failures of an experiment, so that the next run (or job array) tries those trials again."""
+    if not failed:
+        raise UserError("retry: say `--failed`; trials that are done are never run again")
+    store = own_store(results)
+    known = store.settled()
+    again = sorted(
+        {p.id for p in make_plan(experiments, profile, seeds, variant).trials} & known.failed.keys()
+    )
+    for trial in again:
+        store.storage.delete(f"failed/{trial}.parquet")
+    if json:
+        print_json({"forgotten": {trial: known.failed[trial] for trial in again}})
+        return
+    for trial in again:
+        print(f"{trial}: was {known.failed[trial]}")
+    print(
+        f"{len(again)} failures forgotten; `harness run` tries them again, from their checkpoints where there are any"
+    )
+
+
+def clean(
+    *,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove it; without it, only say what would go.")
+    ] = False,
+    results: Results = None,
+    json: Json = False,
+) -> None:
+    """Say what dead runs left behind, and with --yes remove it. Never a finished record.
+
+    Claims of processes that are gone from this machine, or silent for an hour (so that a clock that is wrong by minutes
+    kills nothing); temporary files an hour old; checkpoints of trials that are done; folders of dead drivers in /tmp.
+    """
+    import shutil
+
+    from harness.orchestrate.ray_start import dead_folders, remove_dead_folders
+
+    store = own_store(results)
+    files, folders = _litter(store)
+    drivers = dead_folders()
+    if yes:
+        for name in files:
+            store.storage.delete(name)
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        remove_dead_folders()
+    places = [str(folder) for folder in [*folders, *drivers]]
+    facts = {"removed": yes, "files": files, "folders": places}
+    if json:
+        print_json(facts)
+        return
+    for place in (*map(store.storage.place, files), *places):
+        print(f"{'removed' if yes else 'would remove'} {place}")
+    if not files and not places:
+        print("nothing to remove")
+    elif not yes:
+        print("give --yes to remove this; finished records are never touched")
+
+
+def _litter(store: Store) -> tuple[list[str], list[Path]]:
+    """Names in the storage and folders of checkpoints that nobody needs."""
+    from harness.base.files import LEFTOVER_SECONDS, TEMPORARY
+    from harness.orchestrate.claims import Claims
+    from harness.results.lock import FOLDERS
+
+    now, alive, files = time.time(), set(), []
+    for ticket in Claims(store.storage).tickets():
+        if ticket.gone or now - _written(ticket.stamp) > LEFTOVER_SECONDS:
+            files.append(ticket.name)
+        else:
+            alive.add(ticket.trial)
+    for folder in (*FOLDERS, "claims"):
+        for name, stamp in store.storage.listing(folder).items():
+            old = now - _written(stamp) > LEFTOVER_SECONDS
+            if old and name.startswith(".") and name.endswith(TEMPORARY):
+                files.append(f"{folder}/{name}".lstrip("/"))
+    done = store.done() - alive
+    checkpoints = store.local / "checkpoints"
+    there = sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []
+    return files, [folder for folder in there if folder.name in done]
+
+
+def _written(stamp: str) -> float:
+    """Seconds since 1970, by the storage's clock."""
+    return int(stamp.rpartition("-")[2]) / 1e9

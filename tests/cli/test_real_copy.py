@@ -1,0 +1,92 @@
+"""From a folder of videos to a table: every published dataset's fake copy is checked, trained on and rendered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.cli.main import main
+from harness.experiment.load import EXPERIMENTS
+from harness.results import load
+from tests.data import fake_copies
+from tests.data.clips import write_clip
+
+MAKERS = {
+    "kinetics_400": fake_copies.kinetics,
+    "mini_kinetics_200": fake_copies.mini_kinetics,
+    "something_v1": fake_copies.something_v1,
+    "activitynet_1_3": fake_copies.activitynet,
+}
+TABLE = """
+name: mine
+title: Mine
+columns: [COLUMN, top5]
+rows:
+  - name: TSN
+    model: tsn_r18
+    train: {T: 2, U: 2}
+    test: {U: 2, crops: 3, grouping: all}
+"""
+
+
+def _profile(folder: Path, name: str, root: Path) -> str:
+    content = yaml.safe_load((EXPERIMENTS / "profiles" / "smoke.yaml").read_text(encoding="utf-8"))
+    for key in ("start", "test"):
+        del content[key]
+    content |= {"name": "copy", "dataset": {"name": name, "root": str(root), "held_out": 0.25}}
+    recipe = yaml.safe_load((EXPERIMENTS / "recipes" / "smoke.yaml").read_text(encoding="utf-8"))["recipe"]
+    content["recipe"] = recipe | {"batch_videos": 4}
+    content["scale"] |= {"test_short_side": 32, "crop_px": 24}
+    path = folder / "copy.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return str(path)
+
+
+def _call(*words: str) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        main(list(words))
+    return int(exit_.value.code or 0)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_one_command_checks_trains_and_the_copy_is_part_of_the_trial(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = MAKERS[name](tmp_path / "copy")
+    column = "map" if name == "activitynet_1_3" else "top1"
+    (tmp_path / "mine.yaml").write_text(TABLE.replace("COLUMN", column), encoding="utf-8")
+    profile = _profile(tmp_path, name, copy.root)
+    places = ["--results", str(tmp_path / "runs")]
+    data = ["--data", str(tmp_path / "data")]
+    ask = [str(tmp_path / "mine.yaml"), "--profile", profile]
+    assert _call("run", *ask, *places, *data, "--inline", "--seeds", "1") == 0, capsys.readouterr().err
+    frame = load(tmp_path / "runs")
+    (line,) = frame.to_dict("records")
+    manifest = json.loads(line["config"])["dataset"]["manifest"]
+    assert line["status"] == "done" and manifest == line["dataset_manifest"]
+    assert str(copy.root) not in line["config"] and line[column] >= 0
+    capsys.readouterr()
+    assert _call("run", *ask, *places, *data, "--inline", "--seeds", "1") == 0
+    assert len(load(tmp_path / "runs")) == 1, "nothing runs twice"
+
+
+def test_another_copy_is_another_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = fake_copies.kinetics(tmp_path / "copy", defects=False)
+    (tmp_path / "mine.yaml").write_text(TABLE.replace("COLUMN", "top1"), encoding="utf-8")
+    ask = [str(tmp_path / "mine.yaml"), "--profile", _profile(tmp_path, "kinetics_400", copy.root)]
+    data = ["--data", str(tmp_path / "data")]
+
+    def planned() -> str:
+        assert _call("data", "verify", *ask[1:], *data) == 0
+        capsys.readouterr()
+        assert _call("plan", *ask, *data, "--results", str(tmp_path / "runs"), "--seeds", "1", "--ids") == 0
+        return capsys.readouterr().out
+
+    before = planned()
+    assert planned() == before
+    video = sorted(copy.root.rglob("*.mp4"))[0]
+    write_clip(video, shown=range(30), gop=8)
+    assert planned() != before

@@ -1,0 +1,135 @@
+"""A store in an object store: moto's server, real HTTP, pyarrow's own S3 client."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.base.storage import storage_at
+from harness.orchestrate.claims import Claims, myself
+from harness.orchestrate.execute import execute
+from harness.orchestrate.screen import PlainProgress
+from harness.orchestrate.worker import Task, run_one
+from harness.results import Store, load
+from tests.orchestrate import fakes
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """A URI of a fresh bucket; the server lives as long as this module's tests."""
+    code = (
+        "from moto.server import ThreadedMotoServer; import sys, time\n"
+        "server = ThreadedMotoServer(ip_address='127.0.0.1', port=0); server.start()\n"
+        "print(server.get_host_and_port()[1], flush=True); sys.stdin.read()"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert server.stdout is not None
+    port = next(line.strip() for line in server.stdout if line.strip().isdigit())  # after a greeting
+    address = f"127.0.0.1:{port}"
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_EC2_METADATA_DISABLED="true"
+    )
+    request = urllib.request.Request(f"http://{address}/bucket", method="PUT")
+    urllib.request.urlopen(request, timeout=30).close()
+    yield f"s3://bucket/{{}}?scheme=http&endpoint_override={address}&region=us-east-1"
+    server.kill()
+    server.communicate()
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HARNESS_FAKE_DIR", str(tmp_path))
+    return tmp_path
+
+
+def _run(store: Store, host: Path, *seeds: int) -> Any:
+    return execute(
+        fakes.plan(*seeds),
+        store,
+        fakes.profile(),
+        data_root=host / "data",
+        progress=PlainProgress(),
+        inline=True,
+        run=fakes.run,
+    )
+
+
+def test_a_run_into_a_bucket(bucket: str, host: Path) -> None:
+    store = Store(bucket.format("runs"))
+    outcome = _run(store, host, 0, 10, fakes.RAISES)
+    assert len(outcome.done) == 2
+    assert store.done() == {p.id for p in fakes.plan(0, 10)}
+    assert list(store.failed().values()) == ["RuntimeError: the module raises"]
+    record = store.record(fakes.plan(0)[0].id)
+    assert record.curve["loss"].tolist() == [1.0, 1 / 2, 1 / 3, 1 / 4]
+    assert set(load(store.root)["id"]) >= store.done()
+    assert store.storage.listing("claims") == {}
+
+
+def test_a_second_claim_in_a_bucket_is_refused(bucket: str) -> None:
+    storage = storage_at(bucket.format("claims"))
+    first = Claims(storage).take("aaa", myself("a"))
+    assert first is not None and first.held()
+    assert Claims(storage).take("aaa", myself("b")) is None
+    first.release()
+
+
+def test_a_checkpoint_reaches_another_host_through_the_bucket(
+    bucket: str, host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first host dies after two epochs; the second, with a disk of its own, goes on from the third."""
+    from harness.orchestrate.carry import Carrier
+
+    monkeypatch.setattr("harness.orchestrate.carry.LAST", "last.json")
+    store, (one,) = Store(bucket.format("moved")), fakes.plan(50)
+    for epochs in (1, 2):
+        fakes._save(
+            store.checkpoint_dir(one.id),
+            [{"epoch": e, "loss": 1.0 / e, "seconds": 0.1} for e in range(1, epochs + 1)],
+        )
+        first = Carrier(store, one, host / "data", None)
+        first._sent = None
+        first.send()
+    monkeypatch.setenv("HARNESS_CACHE", str(host / "the other hosts disk"))
+    other = Store(bucket.format("moved"))
+    assert not other.checkpoint_dir(one.id).exists()
+    answer = run_one(Task(one, str(other.root), host / "data"), lambda _: None, run=fakes.run)
+    assert answer.status == "done"
+    assert [s["from"] for s in fakes.starts(host) if s["seed"] == 50] == [2]
+    assert other.record(one.id).curve["epoch"].tolist() == [1, 2, 3, 4]
+    assert other.storage.stamp(f"checkpoints/{one.id}/last.json") is None, "a done trial leaves none"
+
+
+def test_a_trunk_reaches_another_host_through_the_bucket(bucket: str, host: Path) -> None:
+    from harness.experiment.start import start_trial, trunk_path
+    from harness.orchestrate.carry import Carrier
+
+    store, one = Store(bucket.format("trunks")), fakes.with_start(0, start_seed=20)
+    start = start_trial(one.trial)
+    assert start is not None
+    there = trunk_path(start, host / "first")
+    planned = replace(one, trial=start)
+    assert (
+        run_one(Task(planned, str(store.root), host / "first", there), lambda _: None, run=fakes.run).status
+        == "done"
+    )
+    Carrier(store, one, host / "second", None).fetch()
+    assert trunk_path(start, host / "second").read_bytes() == b"trunk"
