@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-# ruff: noqa: E402 - the path first
+
 from harness.orchestrate import execute
 from harness.orchestrate.cluster import Cluster
 from harness.orchestrate.screen import PlainProgress
