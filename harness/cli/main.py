@@ -16,7 +16,7 @@ from typer.exceptions import Abort, TyperException
 
 from harness.base.errors import UserError
 from harness.base.signals import StopWish
-from harness.cli import check_variant, compare, data, inspect, plan, render, run, status, watch
+from harness.cli import check_variant, compare, data, inspect, plan, render, run, status, test, watch
 
 app = typer.Typer(
     name="harness",
@@ -39,6 +39,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     render.report,
     check_variant.check_variant,
     inspect.weights,
+    test.test,
 )
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)

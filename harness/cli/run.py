@@ -88,7 +88,7 @@ def run(
     from harness.orchestrate.execute import Outcome
     from harness.plan.pending import pending
 
-    _check_copy(profile, data)
+    check_users_copy(profile, data)
     plan, store = make_plan(experiments, profile, seeds, variant, data), own_store(results)
     if trial is not None:
         raise typer.Exit(_run_one(plan, trial, store, data, as_json=json))
@@ -107,7 +107,7 @@ def run(
     raise typer.Exit(exit_code(split, outcome))
 
 
-def _check_copy(profile: str, data: Path | None) -> None:
+def check_users_copy(profile: str, data: Path | None) -> None:
     """A user's copy of a published dataset is looked at before anything is planned: its hash is part of each trial."""
     from harness.data.registry import check_copy, data_root
     from harness.experiment.load import load_profile

@@ -20,9 +20,10 @@ from harness import data
 from harness.base.errors import UserError
 from harness.experiment.identity import trial_id
 from harness.experiment.spec import TestProtocol, Trial
-from harness.models import VideoModel, build_network
+from harness.models import VideoModel, build_network, load_release, read_checkpoint
 from harness.models.cost import Cost, latency_and_memory, model_cost, shared_macs
 from harness.models.variant import load_variant_source
+from harness.models.weights import recognise
 from harness.results.metrics import CONVENTION, Truth, metric, score_metrics
 from harness.results.predictions import predictions_frame
 from harness.results.record import Record
@@ -131,6 +132,48 @@ def run_trial(
             "cpu_seconds": cpu_seconds() - cpu_started,
         },
     )
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Published weights under a trial's protocol. excluded: test videos that are missing or broken."""
+
+    source: str
+    metrics: dict[str, float]
+    videos: int
+    excluded: int
+    views: int
+
+
+def evaluate_weights(
+    trial: Trial, weights: Path, *, source: str | None = None, data_root: Path | None = None, loaders: int = 0
+) -> Tested:
+    """Test a release's checkpoint by a trial's protocol, without training; its start and recipe play no part.
+
+    source: whose names the file has; None: recognised by them. Raises UserError where the file is not readable, not
+    recognised or does not fit network and classes, TrialFailed where a score is not a number.
+    """
+    set_numerics(trial.numerics)
+    _check_device(trial)
+    state = read_checkpoint(weights)
+    dataset = data.open_dataset(trial.dataset, data_root or data.data_root())
+    model = build_model(trial, dataset.info.num_classes)
+    try:
+        source = source or recognise(state)
+        load_release(model, state, source)
+    except UserError as error:
+        raise UserError(f"{weights}: {error}") from None
+    if trial.numerics.channels_last:
+        channels_last(model)
+    model.to(trial.numerics.device)
+    test = _Test(trial, dataset, "report", trial.test, _loading(trial, loaders))
+    scores_VGK = test.scores(model)
+    if not np.isfinite(scores_VGK).all():
+        raise TrialFailed(f"{weights}: a test score is not a number")
+    metrics = {**score_metrics(scores_VGK.mean(1), test.truth)}
+    metrics |= dataset.facet_metrics(scores_VGK.mean(1), "report")
+    excluded = len(dataset.info.excluded.get("report", {}))
+    return Tested(source, metrics, len(test.split), excluded, len(_groups(trial)) * trial.test.crops)
 
 
 def build_model(trial: Trial, num_classes: int) -> VideoModel:

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from torch import Tensor
 
 from harness.cli.main import main
 from harness.experiment.load import EXPERIMENTS
+from harness.models import VideoModel, create_model
 from harness.results import load
 from tests.data import fake_copies
 from tests.data.clips import write_clip
@@ -90,3 +93,53 @@ def test_another_copy_is_another_trial(tmp_path: Path, capsys: pytest.CaptureFix
     video = sorted(copy.root.rglob("*.mp4"))[0]
     write_clip(video, shown=range(30), gop=8)
     assert planned() != before
+
+
+def _as_torchvision(model: VideoModel) -> dict[str, Tensor]:
+    """A frame-wise ResNet's weights under torchvision's names."""
+    renamed = {}
+    for name, tensor in model.state_dict().items():
+        own = name.removeprefix("backbone.").replace("stem.", "conv1.").replace("stem_bn.", "bn1.")
+        for stage in range(2, 6):
+            own = own.replace(f"res{stage}.", f"layer{stage - 1}.")
+        renamed[own.replace("shortcut.", "downsample.").replace("head.fc.", "fc.")] = tensor
+    return renamed
+
+
+def test_published_weights_are_tested_without_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path / "runs"))
+    copy = fake_copies.kinetics(tmp_path / "copy")
+    (tmp_path / "mine.yaml").write_text(TABLE.replace("COLUMN", "top1"), encoding="utf-8")
+    data = ["--data", str(tmp_path / "data")]
+    profile = _profile(tmp_path, "kinetics_400", copy.root)
+    seen = create_model("tsn_r18", len(copy.classes), width=8, stem_kernel=5, U=2)
+    with torch.no_grad():  # whatever it sees, it answers class 3
+        seen.head.fc.weight.zero_()
+        seen.head.fc.bias.copy_(torch.tensor([0.0, 1, 2, 9, 3]))
+    torch.save({"state_dict": _as_torchvision(seen)}, tmp_path / "release.pth")
+    ask = ["--experiment", str(tmp_path / "mine.yaml"), "--row", "TSN", "--profile", profile, *data]
+    weights = ["--weights", str(tmp_path / "release.pth")]
+
+    assert _call("test", *weights, *ask, "--json") == 0, capsys.readouterr().err
+    told = json.loads(capsys.readouterr().out)
+    report = [v for k, v in enumerate(copy.labels) if k % 6 >= 4]  # the last two of each class of six
+    readable = [video for video in report if video not in copy.broken]
+    right = sum(copy.labels[video] == 3 for video in readable)
+    assert told["metrics"]["top1"] == pytest.approx(100 * right / len(readable))
+    assert (told["videos"], told["excluded"]) == (len(readable), 1)
+    assert (told["source"], told["views"]) == ("torchvision", 3)
+    assert not (tmp_path / "runs").exists(), "nothing is recorded"
+
+    assert _call("test", *weights, *ask) == 0
+    shown = capsys.readouterr().out
+    assert "2 snippets of 2 frames" in shown and "3 of 24 px, short side 32" in shown and "mean (110" in shown
+
+    torch.save(
+        _as_torchvision(create_model("tsn_r18", 400, width=8, stem_kernel=5, U=2)), tmp_path / "other.pth"
+    )
+    assert _call("test", "--weights", str(tmp_path / "other.pth"), *ask) == 2
+    assert "head.fc.weight (400, 64) for (5, 64)" in capsys.readouterr().err
+    assert _call("test", *weights, *ask[:3], "TSM", *ask[4:]) == 2
+    assert "did you mean 'TSN'" in capsys.readouterr().err
