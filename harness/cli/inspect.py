@@ -1,4 +1,4 @@
-"""`harness show`, `harness weights`: look closely at one thing."""
+"""`harness show`: look closely at one thing."""
 
 from __future__ import annotations
 
@@ -135,31 +135,3 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:.4g}"
     return str(value)
-
-
-def weights(
-    file: Annotated[Path, typer.Argument(help="A published checkpoint.")],
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--source", help="Whose naming it has. Default: recognised by the names of its tensors."
-        ),
-    ] = None,
-    model: Annotated[str, typer.Option("--model", help="The network, e.g. i3d_r50.")] = "i3d_r50",
-    aggregation: Annotated[
-        str, typer.Option("--aggregation", help="The module across snippets.")
-    ] = "average",
-    classes: Annotated[int, typer.Option("--classes", min=1, help="Classes of its head.")] = 400,
-    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of a snippet (TSM needs it).")] = 8,
-) -> None:
-    """Check that a published checkpoint fits a network: every tensor named, none missing, none left over."""
-    from harness.models import create_model, load_release, read_checkpoint
-    from harness.models.weights import recognise
-
-    state = read_checkpoint(file)
-    try:
-        found = source or recognise(state)
-    except UserError as error:
-        raise UserError(f"{file}: {error} with --source") from None
-    load_release(create_model(model, classes, aggregation=aggregation, T=frames), state, found)
-    print(f"{file}: a {found} checkpoint, fits {model} with {aggregation}")

@@ -16,7 +16,7 @@ from typer.exceptions import Abort, TyperException
 
 from harness.base.errors import UserError
 from harness.base.signals import StopWish
-from harness.cli import check_variant, compare, data, inspect, plan, render, run, status, test, watch
+from harness.cli import check_variant, compare, data, inspect, plan, render, run, status, test, watch, weights
 
 app = typer.Typer(
     name="harness",
@@ -38,12 +38,12 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     inspect.show,
     render.report,
     check_variant.check_variant,
-    inspect.weights,
     test.test,
 )
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
 app.add_typer(data.app, name="data")
+app.add_typer(weights.app, name="weights")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -113,15 +113,18 @@ def _branch_name(name: str) -> str:
     return re.sub(r"^branch2\.norm_([abc])\.", r"branch2.\1_bn.", name)
 
 
-@register_release("mmaction2", telling="layer1.0.conv1.conv.weight")
+@register_release("mmaction2", telling="layer1.0.conv1.bn.weight")
 def from_mmaction2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """SlowOnly. Its weights expect ImageNet's mean and standard deviation: load them into `i3d_r50`, the same network.
+    """TSN, TSM (its shift wraps a convolution: `conv.net`) and SlowOnly.
+
+    SlowOnly's weights expect ImageNet's mean and standard deviation: load them into `i3d_r50`, the same network.
 
     mmaction2's SlowFast has no BatchNorm in its lateral connections: another network, refused for its missing names.
     """
     renamed = {}
     for name, tensor in state.items():
-        own = name.replace("cls_head.fc_cls.", "head.fc.").replace(".downsample.conv.", ".shortcut.0.")
+        own = name.replace("cls_head.fc_cls.", "head.fc.").replace(".conv.net.", ".conv.")
+        own = own.replace(".downsample.conv.", ".shortcut.0.")
         own = own.replace(".downsample.bn.", ".shortcut.1.").replace("backbone.conv1.conv.", "backbone.stem.")
         own = own.replace("backbone.conv1.bn.", "backbone.stem_bn.")
         own = re.sub(r"\.layer(\d)\.", lambda match: f".res{int(match[1]) + 1}.", own)

@@ -43,5 +43,6 @@ def tsn_r50(
 
 @register_release("torchvision", telling="layer1.0.conv1.weight", plain=True)
 def from_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's ResNets, frame by frame."""
-    return torchvision_names(state)
+    """torchvision's ResNets, frame by frame; the TSN family's files wrap them (`base_model.`, `new_fc.`)."""
+    plain = {name.removeprefix("base_model.").replace("new_fc.", "fc."): t for name, t in state.items()}
+    return torchvision_names(plain)

@@ -111,10 +111,59 @@ def load_release(model: VideoModel, state: StateDict, source: str) -> None:
         raise UserError(
             f"unknown weights source {source!r}{near_match(source, _RELEASES)}; known are {known}"
         )
-    own = model.state_dict()
+    _load(model, _in_our_words(model.state_dict(), _RELEASES[source].rename(state)), source)
+
+
+def _in_our_words(own: StateDict, renamed: StateDict) -> dict[str, Tensor]:
+    """A release's renamed tensors at the places and in the shapes that a network has."""
     by_block = {_PLACE.sub(".at.*.", name): name for name in own}
-    renamed = {by_block.get(name, name): t for name, t in _RELEASES[source].rename(state).items()}
-    _load(model, {name: _as_shaped(t, own.get(name), 1) for name, t in renamed.items()}, source)
+    placed = {by_block.get(name, name): tensor for name, tensor in renamed.items()}
+    return {name: _as_shaped(tensor, own.get(name), 1) for name, tensor in placed.items()}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A network that takes a checkpoint whole. T: the frames a snippet that its shapes hold; else what was asked."""
+
+    model: str
+    aggregation: str
+    T: int
+    classes: int
+
+
+def find_networks(state: StateDict, source: str, *, T: int = 8) -> list[Fit]:
+    """The networks at their default placement that take every tensor of a release's checkpoint, with none missing.
+
+    Names and shapes cannot tell apart networks that differ in what has no weights (TSN and TSM): those called like the
+    release come first. Raises UserError, with the network that comes nearest and what it lacks, where none fits.
+    """
+    from harness.models.create import create_model
+    from harness.models.registry import AVERAGE, list_aggregations, list_models
+
+    renamed = _RELEASES[source].rename(state)
+    heads = [t for name, t in renamed.items() if name.startswith("head.") and t.ndim >= 2]
+    classes = int(heads[-1].shape[0]) if heads else 1
+    found: list[Fit] = []
+    nearest: tuple[int, str, str] | None = None
+    for aggregations in ((AVERAGE,), [name for name in list_aggregations() if name != AVERAGE]):
+        for aggregation in aggregations:
+            for name in list_models():
+                try:
+                    with torch.device("meta"):
+                        own = create_model(name, classes, aggregation=aggregation, T=T).state_dict()
+                except UserError:  # this module has no place there
+                    continue
+                wrong = _differences(own, _in_our_words(own, renamed))
+                count = sum(len(names) for _, names in wrong)
+                called = name if aggregation == AVERAGE else f"{name} with {aggregation}"
+                if not count:
+                    found.append(Fit(name, aggregation, T, classes))
+                elif nearest is None or count < nearest[0]:
+                    nearest = count, called, _worded(wrong)
+        if found:
+            return sorted(found, key=lambda fit: not fit.model.startswith(source))
+    assert nearest is not None, "there are models"
+    raise UserError(f"a {source} checkpoint that fits no network here; nearest is {nearest[1]}: {nearest[2]}")
 
 
 def load_trunk(model: VideoModel, state: StateDict, source: str | None = None) -> None:
@@ -164,6 +213,14 @@ def _as_shaped(tensor: Tensor, own: Tensor | None, kt: int) -> Tensor:
 
 def _load(model: VideoModel, state: StateDict, source: str) -> None:
     own = model.state_dict()
+    if wrong := _differences(own, state):
+        raise UserError(f"{source} checkpoint doesn't fit this model: {_worded(wrong)}")
+    counters = {name: tensor for name, tensor in own.items() if name not in state}
+    model.load_state_dict({**state, **counters})
+
+
+def _differences(own: StateDict, state: StateDict) -> list[tuple[str, list[str]]]:
+    """What is wrong, the names; empty where a checkpoint fits."""
     missing = [name for name in own if name not in state and not name.endswith(_COUNTER)]
     left_over = [name for name in state if name not in own]
     differing = [
@@ -171,11 +228,11 @@ def _load(model: VideoModel, state: StateDict, source: str) -> None:
         for name in own
         if name in state and state[name].shape != own[name].shape
     ]
-    for what, names in (("missing", missing), ("left over", left_over), ("of another shape", differing)):
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise UserError(
-                f"{source} checkpoint doesn't fit this model: {what}: {', '.join(names[:3])}{more}"
-            )
-    counters = {name: tensor for name, tensor in own.items() if name not in state}
-    model.load_state_dict({**state, **counters})
+    kinds = (("missing", missing), ("left over", left_over), ("of another shape", differing))
+    return [(what, names) for what, names in kinds if names]
+
+
+def _worded(wrong: list[tuple[str, list[str]]]) -> str:
+    what, names = wrong[0]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{what}: {', '.join(names[:3])}{more}"
