@@ -1,8 +1,8 @@
-"""The search for the setting of `embedded_converged`: measured on val, never on test.
+"""The search for the setting of `embedded`: measured on val, never on test.
 
     HARNESS_DATA=data python experiments/search/embedded.py [CANDIDATE ROW[,ROW…] SEED[,SEED…] [TIMES]]
 
-A candidate is the profile `experiments/profiles/embedded.yaml` with a few keys replaced (`embedded.yaml` here).
+A candidate is the profile `first.yaml` with a few keys replaced (`embedded.yaml`, both here).
 TIMES multiplies its epochs (2: has it converged?). Every run appends one line to `embedded.jsonl`; what stands
 there is not run again. A candidate's test split has one video a class and is never scored; val has 24 and is
 scored once, after the last epoch, by the row's test protocol. Without arguments the log is summed up.
@@ -61,12 +61,12 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def candidate_profile(name: str, times: int) -> Profile:
-    """The profile `embedded`, the candidate's changes, and the search's own splits."""
+    """The first profile, the candidate's changes, and the search's own splits."""
     known = yaml.safe_load((HERE / "embedded.yaml").read_text())
     chain = [known[name]]
     while "like" in chain[-1]:
         chain.append(known[chain[-1]["like"]])
-    declared = load_profile("embedded").model_dump(exclude_unset=True)
+    declared = load_profile(HERE / "first.yaml").model_dump(exclude_unset=True)
     for change in reversed(chain):
         declared = merged(declared, {key: value for key, value in change.items() if key != "like"})
     declared["recipe"]["epochs"] *= times

@@ -190,7 +190,7 @@ def test_seeds_of_one_method_must_agree_among_themselves(frame: pd.DataFrame, tm
 def test_views_that_one_table_declares_are_a_note(frame: pd.DataFrame) -> None:
     found = report(frame, DSA, "I3D 4x1")
     assert found.versus[0].verdict == BETTER
-    assert "Test views is 8 snippets (interleaved) × 1 crop" in as_text(found)
+    assert "Test views is 4 snippets (interleaved) × 1 crop" in as_text(found)
 
 
 def test_a_variant_is_held_to_the_protocol_of_its_baseline(frame: pd.DataFrame, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from harness.data.digits.script import (
     video_keys,
 )
 from harness.experiment.datasets import VideosPerClass
-from harness.experiment.load import load_profile
+from harness.experiment.load import EXPERIMENTS, load_profile
 
 # Raw frames of two videos of the default spec and of one of version 2. The pixels of a version never change.
 GOLDEN = {
@@ -63,9 +63,10 @@ def test_the_second_version_refuses_sides_that_are_no_multiple_of_16() -> None:
         ScriptedDigits(version=2, frame_width=72, frame_height=60, scale=0.6667)
 
 
-def test_the_name_of_the_first_data_stays() -> None:
-    """The directory of the shipped records' data: a new knob or version must leave it alone."""
-    assert load_profile("embedded").dataset.identity == "798f8d723c67"
+def test_the_name_of_the_shipped_records_data_stays() -> None:
+    """Of the first version's, too: a new knob or version must leave its directory alone."""
+    assert load_profile("embedded").dataset.identity == "c07c2097e33e"
+    assert load_profile(EXPERIMENTS / "search" / "first.yaml").dataset.identity == "798f8d723c67"
 
 
 def test_videos_do_not_depend_on_each_other() -> None:

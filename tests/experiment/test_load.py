@@ -547,7 +547,7 @@ def test_a_recipe_stands_in_a_file_of_its_own_with_the_source_of_every_value(tmp
 
 
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("ablation_?.yaml")), ids=lambda path: path.stem)
-@pytest.mark.parametrize("profile", ["smoke", "embedded", "embedded_converged", "embedded_gpu", "paper"])
+@pytest.mark.parametrize("profile", ["smoke", "embedded", "embedded_gpu", "paper"])
 def test_every_shipped_experiment_can_be_planned_under_every_profile(path: Path, profile: str) -> None:
     experiment = load_experiment(path.stem)
     expected = 0 if experiment.measure == "cost" else len(experiment.rows)
