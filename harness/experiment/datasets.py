@@ -33,7 +33,7 @@ from harness.experiment.datasets_published import (
 )
 
 # The pixels of a specification never change under its version. 2 differs from 1 in refusing sides that are no whole
-# macroblocks of H.264. That alone does not make the encoder repeat itself (docs/log.md): its memory is zeroed under both.
+# macroblocks of H.264. The encoder does not repeat itself for that (docs/log.md); its memory is zeroed under both.
 GENERATOR_VERSIONS = (1, 2)
 _MACROBLOCK = 16
 EVENTS = "RLUD-"

@@ -69,11 +69,8 @@ def _first_lines(table: Table, left_out: int, console: Console, width: int) -> R
         if lines <= room:
             yield Padding(text, (0, 0, 0, 1))
             shown, room = shown + 1, room - lines
-    hidden = [
-        f"{len(table.notes) - shown} notes" * (shown < len(table.notes)),
-        f"{left_out} columns" * (left_out > 0),
-    ]
-    if told := " and ".join(filter(None, hidden)):
+    hidden = {"note": len(table.notes) - shown, "column": left_out}
+    if told := " and ".join(f"{n} {what}{'s' * (n > 1)}" for what, n in hidden.items() if n):
         yield Text(f"more: harness show {table.name} ({told})", style="dim")
 
 

@@ -79,10 +79,10 @@ def _caption(gathered: Gathered) -> str:
     def of(field: str) -> str:
         return " or ".join(dict.fromkeys(one[field] for one in every if field in one)) or "?"
 
-    crop = of("train.crop_px")
+    crop, papers = of("train.crop_px"), " (the paper's: 64)" * (gathered.experiment.paper_table is not None)
     return (
         f"Ours: {dataset_title(gathered.profile.dataset.name)}, profile {gathered.profile.name}: networks of width "
-        f"{of('network.options.width')} (the paper's: 64), {crop}×{crop} px, frames "
+        f"{of('network.options.width')}{papers}, {crop}×{crop} px, frames "
         f"{of('train.interval')} apart; {_recipe(gathered)}; {_seeds(gathered)}; {_made(gathered)}. "
         "Accuracies in percent of test videos. FLOPs are multiply-adds (MACs)."
     )

@@ -126,10 +126,11 @@ def test_plan_counts_and_estimates_without_running(mine: Path, capsys: pytest.Ca
 
 
 def test_plan_gives_the_smallest_detectable_difference(
-    mine: Path, capsys: pytest.CaptureFixture[str]
+    mine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.cli.common import make_plan
 
+    monkeypatch.setattr("harness.results.baseline_roots", list)
     plan = make_plan([str(mine)], "embedded", 4)
     store = Store(runs_root())
     for planned in plan.trials:
@@ -248,7 +249,7 @@ def test_help_documents_every_command(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_that_cannot_show_a_character_ends_no_command(encoding: str, tmp_path: Path) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "harness", "tables", "ablation_a", "--reports", str(tmp_path)],
+        [sys.executable, "-m", "harness", "tables", "ablation_a", "-p", "smoke", "--reports", str(tmp_path)],
         cwd=ROOT,
         env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
         capture_output=True,

@@ -1,0 +1,39 @@
+"""What the documents say of the shipped records is what the records say."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from harness.experiment.load import ROOT
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_from_records", ROOT / "docs" / "from_records.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_the_texts_from_records_are_up_to_date(script: ModuleType, path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert script.renewed(text) == text, "run: python docs/from_records.py"
+
+
+def test_every_text_stands_in_a_document(script: ModuleType) -> None:
+    found = [found["name"] for path in DOCUMENTS for found in script._BLOCK.finditer(path.read_text())]
+    assert sorted(found) == sorted(script.BLOCKS)
+
+
+def test_every_mark_is_closed() -> None:
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        assert text.count("<!-- from records: ") == text.count("<!-- /from records -->"), path
