@@ -2,9 +2,9 @@
 
     make ablation-a && .venv/bin/python benchmarks/bench_again.py [RESULTS]
 
-On the machine that made the shipped records the same seeds give the same bits; another one deals other last digits, and
-with them other numbers of the same kind. Two runs of n seeds each differ by more than one's interval one time in eight even
-where nothing is wrong (the difference of two means is wider by √2), so of five rows one may well lie outside.
+On the machine that made the shipped records the same seeds give the same bits; another one deals other last digits,
+and with them other numbers of the same kind. A second mean of five seeds lies outside the interval of the first one
+time in eight even where nothing is wrong (the difference of two means is wider by √2): of five rows one may well.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ def main(results: str | None = None) -> None:
         same = sum(
             again.answers(seed).predicted.tolist() == ours.answers(seed).predicted.tolist() for seed in both
         )
+        within = "yes" if interval.low <= new.mean() <= interval.high else "NO"
         print(
             f"{ours.label:14s} {old.mean():6.2f} ({interval.low:.2f} to {interval.high:.2f}) "
-            f"{new.mean():6.2f} (n = {len(new)})  {'yes' if interval.low <= new.mean() <= interval.high else 'NO':>6s}  "
+            f"{new.mean():6.2f} (n = {len(new)})  {within:>6s}  "
             f"{new.std(ddof=1) / old.std(ddof=1) if len(new) > 1 else float('nan'):8.2f}  {same} of {len(both)} seeds"
         )
 

@@ -1,4 +1,4 @@
-"""Write what the documents say of the shipped records: each text between `<!-- from records: NAME -->` marks, and the images.
+"""Write what the documents say of the shipped records: texts between `<!-- from records: NAME -->` marks, and images.
 
     python docs/from_records.py          # README.md and docs/*.md anew, docs/images/*_{seeds,factors}.png
 
@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -83,8 +82,8 @@ def readme_table() -> str:
     header = ["Model", "T×U train", "**ours**: top-1", "motion", "order", "position", "*paper: top-1*"]
     return (
         f"{_grid(header, lines, words=2)}\n\nMean ± half of the 95 % Student t interval over "
-        f"{_seed_counts(found.methods)} seeds; Scripted Digits, networks of width 8 at 32 px; motion, order and position are "
-        "accuracies on the videos that need each, and a model that averages snippets cannot pass 70 % top-1. "
+        f"{_seed_counts(found.methods)} seeds; Scripted Digits, networks of width 8 at 32 px; motion, order and position "
+        "are accuracies on the videos that need each, and a model that averages snippets cannot pass 70 % top-1. "
         f"**Reading.** {reading_of(story('ablation_a'))}"
     )
 
@@ -140,8 +139,8 @@ def spreads() -> str:
     appearance = min(float(m.values("factor_appearance").mean()) for m in rows.values())
     return (
         f"Largest standard deviation over seeds in table (a): {sd_a:.1f} points; in all tables: {others[widest]:.1f} "
-        f"({widest}). Best row of (a): {best.label}, {best.values('top1').mean():.1f} %. Lowest mean of the appearance factor "
-        f"in any row: {appearance:.1f} %."
+        f"({widest}). Best row of (a): {best.label}, {best.values('top1').mean():.1f} %. Lowest mean of the appearance "
+        f"factor in any row: {appearance:.1f} %."
     )
 
 

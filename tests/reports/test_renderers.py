@@ -198,7 +198,7 @@ def test_a_long_first_note_does_not_hide_a_short_one() -> None:
     notes = ("a long one " * 40, "short", "also short")
     shown = terminal(replace(tiny("x"), notes=notes), 60)
     assert "a long one" not in shown and "· short" in shown and "· also short" in shown
-    assert "more: harness show tiny (1 notes)" in shown
+    assert "more: harness show tiny (1 note)" in shown
 
 
 def test_the_page_folds_notes_and_keeps_them_all(profile: Profile, frame: pd.DataFrame) -> None:
