@@ -82,7 +82,7 @@ def readme_table() -> str:
     header = ["Model", "T×U train", "**ours**: top-1", "motion", "order", "position", "*paper: top-1*"]
     return (
         f"{_grid(header, lines, words=2)}\n\nMean ± half of the 95 % Student t interval over "
-        f"{_seed_counts(found.methods)} seeds; Scripted Digits, networks of width 8 at 32 px; motion, order and position "
+        f"{_seed_counts(found.methods)} seeds; Scripted Digits, networks of width 8 at 32 px; motion, order, position "
         "are accuracies on the videos that need each, and a model that averages snippets cannot pass 70 % top-1. "
         f"**Reading.** {reading_of(story('ablation_a'))}"
     )
