@@ -106,12 +106,17 @@ def load_release(model: VideoModel, state: StateDict, source: str) -> None:
     source: one of `list_releases()`. Raises UserError for an unknown source, a name missing or left over, or a shape
     that differs.
     """
+    _load(model, _in_our_words(model.state_dict(), _release(source).rename(state)), source)
+
+
+def _release(source: str) -> Release:
+    """A release by its name. Raises UserError with the near match where there is none."""
     if source not in _RELEASES:
         known = ", ".join(list_releases())
         raise UserError(
             f"unknown weights source {source!r}{near_match(source, _RELEASES)}; known are {known}"
         )
-    _load(model, _in_our_words(model.state_dict(), _RELEASES[source].rename(state)), source)
+    return _RELEASES[source]
 
 
 def _in_our_words(own: StateDict, renamed: StateDict) -> dict[str, Tensor]:
@@ -140,7 +145,7 @@ def find_networks(state: StateDict, source: str, *, T: int = 8) -> list[Fit]:
     from harness.models.create import create_model
     from harness.models.registry import AVERAGE, list_aggregations, list_models
 
-    renamed = _RELEASES[source].rename(state)
+    renamed = _release(source).rename(state)
     heads = [t for name, t in renamed.items() if name.startswith("head.") and t.ndim >= 2]
     classes = int(heads[-1].shape[0]) if heads else 1
     found: list[Fit] = []

@@ -136,3 +136,11 @@ def test_a_file_that_could_run_code_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert _import(str(tmp_path / "caffe2.pkl")) == 2
     assert "caffe2.pkl: not a readable checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists()
+
+
+def test_an_unknown_source_is_named_with_the_near_match(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(_state("tsn_r50"), tmp_path / "file.pth")
+    assert _import(str(tmp_path / "file.pth"), "--source", "torchvison") == 2
+    assert "unknown weights source 'torchvison' (did you mean 'torchvision'?)" in capsys.readouterr().err
