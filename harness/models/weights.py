@@ -183,7 +183,7 @@ def load_trunk(model: VideoModel, state: StateDict, source: str | None = None) -
         return
     own = model.state_dict()
     by_block = {_PLACE.sub(".at.*.", name): name for name in own}
-    renamed = {by_block.get(name, name): t for name, t in _RELEASES[source].rename(state).items()}
+    renamed = {by_block.get(name, name): t for name, t in _release(source).rename(state).items()}
     trunk = {name: t for name, t in renamed.items() if name.startswith("backbone.")}
     fresh = {n: t for n, t in own.items() if n not in trunk and (n.startswith("head.") or ".at." in n)}
     _load(model, {**fresh, **{name: _as_shaped(t, own.get(name), 1) for name, t in trunk.items()}}, source)
