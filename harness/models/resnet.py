@@ -159,7 +159,7 @@ class ResNet3d(Backbone):
                 self.channels = (width << index) * block.expansion
             self.add_module(stage, blocks)
         kaiming_convolutions(self)
-        if zero_init:
+        if zero_init and not frozen:  # a frozen scale of zero would end all learning behind it
             for stage in STAGES:
                 for one in self.stage(stage):
                     nn.init.zeros_(one.last_norm().weight)

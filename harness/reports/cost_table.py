@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.experiment.load import variant_paths
 from harness.experiment.paper import PaperNumbers, PaperRow
-from harness.experiment.spec import Counting, Experiment, Profile, Row, Scale, Trial
+from harness.experiment.spec import Experiment, Profile, Row, Scale, Trial
 from harness.plan.counts import counted, parameters
 from harness.plan.expand import row_trials
 from harness.reports.table import Cell, Column, Line, Table, empty, word
@@ -136,7 +136,7 @@ def cost_table(
         title=title,
         caption="One training pass of the paper's networks at the paper's input; nothing is trained. "
         f"GFLOPs and GMACs: {CONVENTION}.",
-        columns=tuple(c for c in COLUMNS if c.key != "fair_gmacs" or _counted_in_several_ways(experiments)),
+        columns=tuple(c for c in COLUMNS if c.key != "fair_gmacs" or _counted_in_several_ways(costs)),
         rows=tuple(lines),
         notes=(_deviation_note(costs), _counter_note(lines), *_experiment_notes(experiments)),
         profile="paper's scale",
@@ -144,8 +144,9 @@ def cost_table(
     )
 
 
-def _counted_in_several_ways(experiments: Sequence[Experiment]) -> bool:
-    return any(row.counting != Counting() for e in experiments for row in e.rows)
+def _counted_in_several_ways(costs: Sequence[tuple[str, RowCost, PaperRow | None]]) -> bool:
+    """Whether rows differ in crop or operations, so that their GMACs cannot be held against each other."""
+    return len({(cost.crop_px, cost.row.counting.operations) for _, cost, _ in costs}) > 1
 
 
 def _operations(row: Row) -> str:

@@ -140,13 +140,20 @@ def is_new(name: str) -> bool:
 
 
 def train_mode(model: nn.Module, recipe: Recipe) -> None:
-    """Training mode; frozen batch norms keep their statistics and their affine part."""
+    """Training mode; frozen batch norms keep their statistics and their affine part.
+
+    Raises TrialFailed for a frozen scale of zero: nothing behind it would ever learn.
+    """
     model.train()
-    if recipe.frozen_norms:
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
-                module.requires_grad_(False)
+    for name, module in model.named_modules() if recipe.frozen_norms else ():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+            module.requires_grad_(False)
+            if module.affine and not module.weight.any():
+                raise TrialFailed(
+                    f"recipe.frozen_norms: the scale of {name} starts at zero and would stay there: nothing before "
+                    "it would learn. Start from a file that has this norm, or let the row's recipe say frozen_norms: false"
+                )
 
 
 class InputTransform:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from harness.experiment import load_experiment, load_profile
@@ -52,6 +53,33 @@ def test_costs_are_the_printed_ones_under_the_counting_that_the_row_names(profil
     assert "No counting gives what is printed of NL+I3D 32" in table.notes[0] and "NOT" not in table.notes[0]
     assert any("282 / 4" in note for note in table.notes)
     assert table.cell("X3D-L", "fair_gmacs").value != table.cell("X3D-L", "gmacs").value
+
+
+MEASURED = pd.read_csv(Path(__file__).parents[1] / "golden" / "costs_benchmarks.csv")
+
+
+@pytest.mark.parametrize("name", sorted(set(MEASURED["table"])))
+def test_costs_where_the_poster_prints_none_are_those_of_the_releases(name: str) -> None:
+    """`measured` says of whose code; where our classes or boxes differ from its, by less than 0.1 %."""
+    costs = row_costs(load_experiment(name), load_profile(name))
+    measured = MEASURED[MEASURED["table"] == name].set_index("row")["gmacs"]
+    assert {row: costs[row].macs / 1e9 for row in measured.index} == pytest.approx(measured.to_dict(), rel=1e-3)
+    assert all(cost.row.average_of or row.startswith("ECO") for row, cost in costs.items() if row not in measured.index)
+
+
+def test_teas_printed_35_is_met_by_its_last_digit_alone(profile: Profile) -> None:
+    off = 100 * (row_costs(load_experiment("kinetics_400"), profile)["TEA"].gmacs / 35 - 1)
+    assert -0.8 < off < -AGREEMENT
+    assert any("0.7 % off" in note for note in load_experiment("kinetics_400").notes)
+
+
+def test_rows_of_other_crops_have_a_column_in_one_counting() -> None:
+    profile = load_profile("activitynet_1_3")
+    table = cost_table([load_experiment("activitynet_1_3")], profile, load_paper())
+    fair, own = (table.cell("TSN Inception V3", key).value for key in ("fair_gmacs", "gmacs"))
+    assert fair is not None and own is not None and fair < own / 1.9
+    alike = cost_table([load_experiment("something_v1")], load_profile("something_v1"), load_paper())
+    assert "fair_gmacs" not in {column.key for column in alike.columns}
 
 
 def test_a_row_that_was_never_run_says_so_and_how_to_run_it(tmp_path: Path) -> None:
