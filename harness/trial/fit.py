@@ -152,7 +152,7 @@ def train_mode(model: nn.Module, recipe: Recipe) -> None:
             if module.affine and not module.weight.any():
                 raise TrialFailed(
                     f"recipe.frozen_norms: the scale of {name} starts at zero and would stay there: nothing before "
-                    "it would learn. Start from a file that has this norm, or let the row's recipe say frozen_norms: false"
+                    "it would learn. Start from a file that has it, or say frozen_norms: false in the row's recipe"
                 )
 
 
