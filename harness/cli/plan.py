@@ -193,8 +193,10 @@ def _print_estimate(found: dict[str, Any]) -> None:
                 print(
                     f"{name.upper()} hours: {hours['middle']:.2f} ({hours['low']:.2f} to {hours['high']:.2f})"
                 )
+    memory = found["memory_mb"]
     print(
-        f"memory: about {found['memory_mb'] / 1024:.1f} GiB; disk: about {found['disk_mb']:.0f} MB of records"
+        f"memory: {'not known before one has run' if memory is None else f'about {memory / 1024:.1f} GiB'}; "
+        f"disk: about {found['disk_mb']:.0f} MB of records"
     )
 
 

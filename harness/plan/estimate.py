@@ -66,7 +66,8 @@ class Estimate:
     """For the trials still to run. Hours are of reserved CPUs and GPUs; None where nothing can be known.
 
     `basis` counts the trials by where their estimate comes from: measured, scaled, calibrated, unknown. Those unknown
-    are in no number.
+    are in no number. `memory_mb` is of the machine, not of a GPU, and None where a trial is unknown: the activations of a
+    full-size network are many times what small ones took.
     """
 
     trials: int
@@ -74,7 +75,7 @@ class Estimate:
     wall_seconds: Range | None
     cpu_hours: Range | None
     gpu_hours: Range | None
-    memory_mb: float
+    memory_mb: float | None
     disk_mb: float
     basis: dict[str, int]
 
@@ -103,7 +104,7 @@ def estimate(
         wall_seconds=wall,
         cpu_hours=cpu,
         gpu_hours=gpu if profile.resources.gpus else None,
-        memory_mb=RAY_MB + slots * peak,
+        memory_mb=None if basis["unknown"] else RAY_MB + slots * peak,
         disk_mb=RECORD_MB * len(todo) + slots * params * ADAM_BYTES_PER_PARAM / 2**20,
         basis=basis,
     )

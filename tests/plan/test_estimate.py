@@ -186,6 +186,7 @@ def test_what_cannot_be_calibrated_is_unknown_not_zero(monkeypatch: pytest.Monke
     monkeypatch.setattr(estimate, "calibrated_seconds", lambda trial: None)
     found = estimate.estimate(fakes.plan(0), fakes.profile(), pd.DataFrame())
     assert (found.wall_seconds, found.cpu_hours, found.basis["unknown"]) == (None, None, 1)
+    assert found.memory_mb is None, "small networks' records say nothing of this one"
 
 
 def test_calibration_times_the_real_network(monkeypatch: pytest.MonkeyPatch) -> None:
