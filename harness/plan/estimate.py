@@ -66,8 +66,8 @@ class Estimate:
     """For the trials still to run. Hours are of reserved CPUs and GPUs; None where nothing can be known.
 
     `basis` counts the trials by where their estimate comes from: measured, scaled, calibrated, unknown. Those unknown
-    are in no number. `memory_mb` is of the machine, not of a GPU, and None where a trial is unknown: the activations of a
-    full-size network are many times what small ones took.
+    are in no number. `memory_mb` is of the machine, not of a GPU, and None where a trial is unknown: a full-size
+    network's activations are many times what small ones took.
     """
 
     trials: int

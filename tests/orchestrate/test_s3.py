@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from harness.base.storage import storage_at
+from harness.experiment.load import ROOT
 from harness.orchestrate.claims import Claims, myself
 from harness.orchestrate.execute import execute
 from harness.orchestrate.screen import PlainProgress
@@ -81,6 +82,25 @@ def test_a_run_into_a_bucket(bucket: str, host: Path) -> None:
     record = store.record(fakes.plan(0)[0].id)
     assert record.curve["loss"].tolist() == [1.0, 1 / 2, 1 / 3, 1 / 4]
     assert set(load(store.root)["id"]) >= store.done()
+    assert store.storage.listing("claims") == {}
+
+
+def test_a_run_on_ray_into_a_bucket(bucket: str, host: Path) -> None:
+    """Workers write records, curves and scores there themselves; the driver writes none."""
+    store = Store(bucket.format("ray"))
+    code = (
+        "import sys; from pathlib import Path; from harness.orchestrate import execute; "
+        "from harness.orchestrate.screen import PlainProgress; from harness.results import Store; "
+        "from tests.orchestrate import fakes; "
+        "print(execute(fakes.plan(0, 10, fakes.KILLED_ONCE, fakes.RAISES), Store(sys.argv[1]), fakes.profile(), "
+        "data_root=Path(sys.argv[2]), progress=PlainProgress(), run=fakes.run))"
+    )
+    environment = {**os.environ, "HOME": str(host)}
+    ran = [sys.executable, "-c", code, str(store.root), str(host / "data")]
+    subprocess.run(ran, cwd=ROOT, env=environment, check=True, timeout=300)
+    assert store.done() == {p.id for p in fakes.plan(0, 10, fakes.KILLED_ONCE)}
+    assert list(store.failed().values()) == ["RuntimeError: the module raises"]
+    assert store.record(fakes.plan(fakes.KILLED_ONCE)[0].id).curve["epoch"].tolist() == [1, 2, 3, 4]
     assert store.storage.listing("claims") == {}
 
 
