@@ -97,8 +97,6 @@ def test_the_slurm_script_makes_a_cluster_runs_and_ends_it(tmp_path: Path) -> No
     }
     mine = tmp_path / "mine.yaml"
     mine.write_text(MINE)
-        "name: mine\ntitle: one row\nrows:\n  - {name: one, model: i3d_r18, train: {T: 4, U: 1}, test: {U: 2, crops: 1, grouping: all}}\n"
-    )
     run = [str(CLUSTER / "slurm_ray.sh"), str(mine), "--profile", "smoke", "--seeds", "2"]
     ran = subprocess.run(
         run, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False
