@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -37,3 +38,10 @@ def test_every_mark_is_closed() -> None:
     for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")
         assert text.count("<!-- from records: ") == text.count("<!-- /from records -->"), path
+
+
+def test_every_test_that_the_table_of_faults_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "faults.md").read_text(encoding="utf-8"))
+    assert len(named) > 25
+    for path, name in named:
+        assert f"\ndef {name}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{name}"
