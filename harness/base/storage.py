@@ -12,6 +12,7 @@ import secrets
 import stat
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from harness.base.errors import StorageError, UserError
 from harness.base.files import TEMPORARY, expanded, write_atomically, write_error
@@ -43,7 +44,8 @@ class Storage(Protocol):
 
 
 def storage_at(root: str | Path) -> Storage:
-    """The storage of a path (`~` is expanded) or a URI. Raises UserError for a URI that pyarrow does not know."""
+    """The storage of a path (`~` is expanded) or a URI. Raises UserError for a URI that pyarrow does not know, or that
+    carries a key."""
     text = str(root)
     if not is_uri(text):
         return LocalStorage(expanded(root).resolve())
@@ -52,6 +54,11 @@ def storage_at(root: str | Path) -> Storage:
     from pyarrow import ArrowException
     from pyarrow.fs import FileSystem
 
+    if urlsplit(text).username is not None:  # it would stand in records, logs and messages
+        raise UserError(
+            f"{urlsplit(text).scheme}://…@…: a key does not belong in a name; put it where its own tools look "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws/credentials, …)"
+        )
     try:
         filesystem, folder = FileSystem.from_uri(text)
     except (ArrowException, OSError, ValueError) as error:

@@ -96,7 +96,8 @@ def reencode_all(
 ) -> None:
     """Every file that is worth it, into `folder` under its own name; `reencoded.jsonl` there records each.
 
-    A file that is already there is left alone. Raises UserError where the folder lies in the root.
+    A file that is already there is left alone. Raises UserError where the folder lies in the root, or a name leads
+    out of the folder.
     """
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
@@ -113,6 +114,10 @@ def reencode_all(
         entry = manifest.entries.get(name_of(video.path)) if video.path else None
         if video.path and entry and worth_it(entry):
             target = folder / Path(entry.path.removeprefix("copies:")).with_suffix(".mp4")
+            if not target.resolve().is_relative_to(folder.resolve()):
+                raise UserError(
+                    f"{entry.path}: its copy would lie outside {folder}; name it relative to the root in its list"
+                )
             if not target.exists():
                 work.append((video.path, target, entry.path, worth_it(entry)))
     tell = progress or (lambda *_: None)

@@ -10,7 +10,7 @@ from harness.reports.table import Cell, Column, Document, Section, Table
 def markdown(table: Table) -> str:
     """The whole table as a Markdown section: results, cost, reading, all notes, signature."""
     grids = [_table_grid(table, columns) for columns in table.panels()]
-    parts = [f"### {table.title}", table.caption, *grids, *_below(table)]
+    parts = [f"### {_escape(table.title)}", _escape(table.caption), *grids, *_below(table)]
     return "\n\n".join(parts) + "\n"
 
 
