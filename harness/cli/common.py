@@ -96,7 +96,6 @@ def make_plan(
     from harness.plan.expand import plan_trials
 
     profile = profile_of(profile_name, data)
-    check_profile(profile)
     numbers = list(range(seeds if seeds is not None else profile.seeds))
     experiments = chosen_experiments(names, profile, variants)
     return Plan(experiments, profile, numbers, [plan_trials(e, profile, numbers) for e in experiments])
@@ -171,18 +170,6 @@ def check_columns(experiment: Experiment) -> None:
                 f"{place_of(experiment, 'columns', number)}: columns: unknown column {name!r}"
                 f"{near_match(name, known)}; known are {', '.join(known)}"
             ) from None
-
-
-def check_profile(profile: Profile) -> None:
-    """Raise UserError, with the line, for what a profile may say one day and nothing here does yet."""
-    from harness.base.errors import UserError
-    from harness.experiment.explain import place_of
-
-    if profile.numerics.gpus > 1:
-        raise UserError(
-            f"{place_of(profile, 'numerics', 'gpus')}: numerics.gpus: a trial on {profile.numerics.gpus} GPUs is not "
-            "built yet; say 1 (and resources.gpus: 1 or a share)"
-        )
 
 
 def own_store(results: str | None) -> Any:

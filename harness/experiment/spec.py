@@ -282,7 +282,8 @@ class Numerics(Frozen):
     channels_last  layout of the convolutions' weights
     compile        the step runs through torch.compile
     accumulate     a batch is run in so many parts (batch norms see a part at a time)
-    gpus           processes that share a trial's batches (DDP); sync_norms: their batch norms see all parts
+    gpus           processes that share a trial's batches (DDP), a GPU each; on a CPU they talk by gloo
+    sync_norms     their batch norms see all parts; else each its own, and rank 0's running statistics are kept
     """
 
     device: Literal["cpu", "cuda"] = "cpu"
@@ -300,6 +301,8 @@ class Numerics(Frozen):
     def _scaler_needs_cuda(self) -> Numerics:
         if self.precision == "float16" and self.device == "cpu":
             raise ValueError("precision 'float16' needs device 'cuda'; on a CPU use float32 or bfloat16")
+        if self.sync_norms and self.gpus == 1:
+            raise ValueError("sync_norms is for several GPUs a trial (gpus), and this is 1")
         return self
 
 
@@ -358,7 +361,7 @@ class Profile(Declared):
                 f"numerics.device is {numerics.device!r} but resources.gpus is {reserved.gpus:g}: "
                 "a cuda profile reserves a (share of a) GPU, a cpu profile none"
             )
-        if reserved.gpus > 1 and reserved.gpus != numerics.gpus:
+        if numerics.device == "cuda" and max(1, reserved.gpus) != numerics.gpus:
             raise ValueError(
                 f"resources.gpus is {reserved.gpus:g} but numerics.gpus is {numerics.gpus}: a trial uses as many "
                 "GPUs as it reserves; how many changes its numbers, so numerics says it as well"

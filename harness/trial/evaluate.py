@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional as F
 
 from harness.experiment.spec import Numerics, TestProtocol
 from harness.models import VideoModel
 from harness.trial.fit import InputTransform, autocast
+from harness.trial.ranks import ALONE, Ranks
 
 SCORE_STEP = 1 / 64  # of a logit; far below any difference that decides a top-1, and a third of the bytes
 
@@ -38,15 +38,17 @@ def video_scores(
     mirrored_labels: NDArray[np.int64],
     transform: InputTransform,
     numerics: Numerics,
+    ranks: Ranks = ALONE,
 ) -> np.ndarray:
-    """(V, G, K) scores of every video and view group, averaged over the crops.
+    """(V, G, K) scores of every video and view group, averaged over the crops, on every rank.
 
     Logits are averaged. V4D's protocol (`combinations`) averages the softmax of all its groups instead: there G
     is 1 and the score is the mean probability's logarithm (docs/method.md, "Testing").
     """
     model.eval()
-    total: Tensor | None = None
     softmax = protocol.grouping == "combinations"
+    shape = (videos, 1 if softmax else len(groups), len(mirrored_labels))
+    total = torch.zeros(shape, dtype=torch.float64)
     for batch in batches:
         for x_NUCTHW, mirrored, boxes in zip(batch.crops, batch.mirrored, batch.boxes, strict=True):
             with autocast(numerics):
@@ -55,9 +57,7 @@ def video_scores(
                 scores = scores[..., torch.from_numpy(mirrored_labels)]
             if softmax:
                 scores = F.softmax(scores, dim=-1).mean(1, keepdim=True)
-            if total is None:
-                total = torch.zeros(videos, scores.shape[1], scores.shape[2], dtype=torch.float64)
             total[torch.as_tensor(batch.videos)] += scores.double() / len(batch.crops)
-    assert total is not None, "a split without videos cannot be prepared"
+    total = ranks.summed(total)  # each video was one rank's
     mean = torch.log(total.clamp_min(1e-9)) if softmax else total
     return quantize(mean.numpy())

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from harness.experiment.recipe import Recipe
 from harness.experiment.spec import Input, Numerics, Trial
 from harness.trial.failure import TrialFailed
+from harness.trial.ranks import ALONE, Ranks
 from harness.trial.state import Checkpoints, Position
 
 Report = Callable[[dict[str, Any]], None]
@@ -45,25 +46,34 @@ def train(
     validate: Callable[[], float],
     checkpoints: Checkpoints | None = None,
     report: Report | None = None,
+    ranks: Ranks = ALONE,
 ) -> Position:
     """Train to the last epoch, from the checkpoint if there is one; returns where it ended, the curve in `history`.
 
-    Raises TrialFailed where the loss of an epoch is no number.
+    With several ranks each is given its part of every batch; rank 0 alone writes checkpoints and reports. Raises
+    TrialFailed where the loss of an epoch is no number.
     """
     recipe, numerics, steps = trial.recipe, trial.numerics, len(batches)
     transform = InputTransform(trial.input, numerics.device)
     optimizer = make_optimizer(model, recipe)
     scaler = torch.amp.GradScaler(numerics.device, enabled=numerics.precision == "float16")
-    forward = torch.compile(model) if numerics.compile else model
     at = checkpoints.restore(model, optimizer, scaler) if checkpoints else Position()
+    train_mode(model, recipe)  # what is frozen is known before the ranks agree on what is shared
+    stepped: nn.Module = torch.compile(model) if numerics.compile else model  # type: ignore[assignment]
+    forward = ranks.wrapped(stepped, numerics)
     for epoch in range(len(at.history), recipe.epochs):
         started, rate = time.perf_counter() - at.seconds, 0.0
         train_mode(model, recipe)
-        sums = at.sums.to(numerics.device).clone()
+        sums = (
+            at.sums.to(numerics.device).clone()
+            if ranks.rank == 0
+            else torch.zeros(3, dtype=torch.float64, device=numerics.device)
+        )
         for step, batch in enumerate(batches.epoch(epoch, at.step), start=at.step):
             rate = learning_rate(epoch * steps + step, steps, recipe)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["multiple"]
+            ranks.seed_step(trial.seed, epoch * steps + step)
             optimizer.zero_grad(set_to_none=True)
             for x_NUCTHW, target, labels, boxes in _parts(batch, numerics):
                 with autocast(numerics):
@@ -75,15 +85,16 @@ def train(
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             scaler.step(optimizer)
             scaler.update()
-            if checkpoints and checkpoints.due() and step + 1 < steps:
-                at = Position(
-                    at.history, step + 1, sums.cpu(), time.perf_counter() - started, at.resumed_from
-                )
-                checkpoints.save(at, model, optimizer, scaler)
-        loss_sum, right, videos = sums.tolist()
+            if checkpoints and ranks.agreed(checkpoints.due(), step) and step + 1 < steps:
+                seconds, so_far = time.perf_counter() - started, ranks.summed(sums).cpu()
+                at = Position(at.history, step + 1, so_far, seconds, at.resumed_from)
+                if ranks.rank == 0:
+                    checkpoints.save(at, model, optimizer, scaler)
+        loss_sum, right, videos = ranks.summed(sums).tolist()
         if not math.isfinite(loss_sum):
             raise TrialFailed(f"diverged: the training loss of epoch {epoch + 1} is {loss_sum}")
         trained = time.perf_counter() - started
+        ranks.share_buffers(model)
         line = {
             "epoch": epoch + 1,
             "loss": loss_sum / videos,
@@ -94,9 +105,9 @@ def train(
             "seconds": time.perf_counter() - started,
         }
         at = Position([*at.history, line], resumed_from=at.resumed_from)
-        if checkpoints:
+        if checkpoints and ranks.rank == 0:
             checkpoints.save(at, model, optimizer, scaler)
-        if report is not None:
+        if report is not None and ranks.rank == 0:
             report(_progress(at.history, recipe.epochs))
     return at
 

@@ -1,4 +1,4 @@
-"""One trial: build, start, train, test, record.
+"""One trial: build, start, train, test, record; in one process, or in several that share its batches.
 
     record = run_trial(trial)
 
@@ -8,6 +8,7 @@ The same function serves the command line, Ray, a job array, a debugger and a te
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from harness.trial.evaluate import video_scores
 from harness.trial.failure import SurroundingsError, TrialFailed
 from harness.trial.fit import InputTransform, Report, train
 from harness.trial.provenance import cpu_seconds, provenance
+from harness.trial.ranks import ALONE, Ranks, together
 from harness.trial.seeding import seed_everything, seed_for, set_numerics
 from harness.trial.start import keep_trunk, load_start
 from harness.trial.state import Checkpoints, Position
@@ -46,19 +48,60 @@ def run_trial(
     report: Report | None = None,
     trunk: Path | None = None,
     loaders: int = 0,
+    known: Ranks | None = None,
 ) -> Record:
     """Run one trial from start (or its checkpoint) to end.
 
     `report` is told after every epoch: state, epoch, epochs, loss, val_top1, seconds_left. `trunk`: keep the trained
-    backbone there (a start trial). `loaders`: processes that read ahead. Raises TrialFailed where the trial itself is
-    at fault, UserError where its surroundings are, whatever the module raises.
+    backbone there (a start trial). `loaders`: processes that read ahead. `known`: given where this process is one of
+    several that another one started. Raises TrialFailed where the trial itself is at fault, UserError where its
+    surroundings are, whatever the module raises.
     """
     started, cpu_started = time.perf_counter(), cpu_seconds()
-    root = data_root or data.data_root()
-    set_numerics(trial.numerics)
     _check_device(trial)
+    with together(trial, known, checkpoint_dir=checkpoint_dir, data_root=data_root, loaders=loaders) as ranks:
+        ready = _build(trial, data_root or data.data_root())
+        loading = _loading(trial, loaders)
+        batches = _train_batches(trial, ready.dataset, loading, ranks)
+        select, test = (_Test(trial, ready.dataset, *one, loading, ranks) for one in _tests(trial))
+        judge = _judge(ready.dataset)
+        seed_everything(trial.seed, "train")
+        end = train(
+            ready.model,
+            batches,
+            trial,
+            validate=lambda: judge(select.scores(ready.model).mean(1), select.truth),
+            checkpoints=Checkpoints(checkpoint_dir, trial_id(trial)) if checkpoint_dir else None,
+            report=report,
+            ranks=ranks,
+        )
+        if trunk is not None:
+            keep_trunk(ready.model, trunk)
+        if report is not None:
+            done = len(end.history)
+            report({"state": "test", "epoch": done, "epochs": done, "seconds_left": 0.0})
+        scores_VGK = test.scores(ready.model)
+    if not np.isfinite(scores_VGK).all():
+        raise TrialFailed("diverged: a test score is not a number")
+    wall = _before(end) + time.perf_counter() - started
+    seconds = {"wall_seconds": wall, "cpu_seconds": cpu_seconds() - cpu_started}
+    return _record(trial, ready, end, test, scores_VGK, seconds)
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A trial's dataset and its network, at the start, with what was counted of it. start_sha256: of its weights."""
+
+    dataset: data.Dataset
+    model: VideoModel
+    start_sha256: str | None
+    counted: Cost
+    shared_macs: int
+
+
+def _build(trial: Trial, root: Path) -> _Built:
+    set_numerics(trial.numerics)
     dataset = data.open_dataset(trial.dataset, root)
-    loading = _loading(trial, loaders)
     seed_everything(trial.seed, "init")
     model = build_model(trial, dataset.info.num_classes)
     start_sha256 = load_start(model, trial, root)
@@ -67,10 +110,14 @@ def run_trial(
     if trial.numerics.channels_last:
         channels_last(model)
     model.to(trial.numerics.device)
+    return _Built(dataset, model, start_sha256, counted, shared)
 
-    split = dataset.split("train")
-    batches = data.TrainBatches(
-        split,
+
+def _train_batches(
+    trial: Trial, dataset: data.Dataset, loading: data.Loading, ranks: Ranks
+) -> data.TrainBatches:
+    return data.TrainBatches(
+        dataset.split("train"),
         trial.train.T,
         trial.train.U,
         trial.train.rule,
@@ -78,58 +125,53 @@ def run_trial(
         trial.recipe.batch_videos,
         seed_for(trial.seed, "data"),
         trial.recipe.augment,
+        shard=ranks.shard,
         loading=loading,
     )
+
+
+def _tests(trial: Trial) -> tuple[tuple[data.Role, TestProtocol], tuple[data.Role, TestProtocol]]:
+    """What an epoch is judged by, one view a video of val; and the test by the trial's protocol."""
     one_view = TestProtocol(U=trial.train.U, crops=1, grouping="all", crop_px=trial.test_crop)
     one_view = one_view.model_copy(update={"short_side": trial.test.short_side})
+    return ("select", one_view), ("report", trial.test)
+
+
+def _judge(dataset: data.Dataset) -> Callable[[np.ndarray, Truth], float]:
     first = dataset.info.metrics[0]
     judge = metric(first).function
     assert judge is not None, (
         f"dataset {dataset.info.name} is judged by {first}, which is no function of scores"
     )
-    select = _Test(trial, dataset, "select", one_view, loading)
-    seed_everything(trial.seed, "train")
-    end = train(
-        model,
-        batches,
-        trial,
-        validate=lambda: judge(select.scores(model).mean(1), select.truth),
-        checkpoints=Checkpoints(checkpoint_dir, trial_id(trial)) if checkpoint_dir else None,
-        report=report,
-    )
-    if trunk is not None:
-        keep_trunk(model, trunk)
+    return judge
 
-    if report is not None:
-        report({"state": "test", "epoch": len(end.history), "epochs": len(end.history), "seconds_left": 0.0})
-    test = _Test(trial, dataset, "report", trial.test, loading)
-    scores_VGK = test.scores(model)
-    if not np.isfinite(scores_VGK).all():
-        raise TrialFailed("diverged: a test score is not a number")
-    measured = latency_and_memory(model, _one_input(trial))
+
+def _record(
+    trial: Trial, ready: _Built, end: Position, test: _Test, scores_VGK: np.ndarray, seconds: dict[str, float]
+) -> Record:
+    info, measured = ready.dataset.info, latency_and_memory(ready.model, _one_input(trial))
     return Record(
         trial=trial,
         status="done",
         metrics={
             **score_metrics(scores_VGK.mean(1), test.truth),
-            **dataset.facet_metrics(scores_VGK.mean(1), "report"),
-            f"val_{first}": end.history[-1]["val_top1"],
+            **ready.dataset.facet_metrics(scores_VGK.mean(1), "report"),
+            f"val_{info.metrics[0]}": end.history[-1]["val_top1"],
         },
         curve=pd.DataFrame(end.history),
         predictions=predictions_frame(scores_VGK, test.split.labels, test.split.video_ids),
         cost={
-            **_counted(trial, counted, shared),
+            **_counted(trial, ready.counted, ready.shared_macs),
             "latency_ms": 1000 * measured.latency_s,
             "peak_memory_mb": measured.peak_memory_bytes / 2**20,
             "train_videos_per_s": float(np.median([epoch["train_videos_per_s"] for epoch in end.history])),
         },
         provenance={
             **provenance(trial.numerics),
-            **_facts(dataset.info, end),
-            "start_sha256": start_sha256,
+            **_facts(info, end),
+            "start_sha256": ready.start_sha256,
             "peak_memory_kind": measured.peak_memory_kind,
-            "wall_seconds": _before(end) + time.perf_counter() - started,
-            "cpu_seconds": cpu_seconds() - cpu_started,
+            **seconds,
         },
     )
 
@@ -207,6 +249,7 @@ class _Test:
     role: data.Role
     protocol: TestProtocol
     loading: data.Loading
+    ranks: Ranks = ALONE
 
     @property
     def split(self) -> data.Split:
@@ -229,6 +272,7 @@ class _Test:
             TEST_BATCH_VIDEOS,
             protocol.short_side,
             model_U=trial.train.U,
+            shard=self.ranks.shard,
             loading=self.loading,
         )
         return video_scores(
@@ -240,6 +284,7 @@ class _Test:
             mirrored_labels=self.dataset.info.mirrored_labels(),
             transform=InputTransform(trial.input, trial.numerics.device),
             numerics=trial.numerics,
+            ranks=self.ranks,
         )
 
 
@@ -247,6 +292,11 @@ def _check_device(trial: Trial) -> None:
     if trial.numerics.device == "cuda" and not torch.cuda.is_available():
         raise SurroundingsError(
             "the profile asks for a GPU (numerics.device: cuda), and torch sees none on this machine"
+        )
+    if trial.numerics.device == "cuda" and torch.cuda.device_count() < trial.numerics.gpus:
+        raise SurroundingsError(
+            f"the profile asks for {trial.numerics.gpus} GPUs a trial (numerics.gpus), and torch sees "
+            f"{torch.cuda.device_count()} here"
         )
 
 

@@ -87,11 +87,11 @@ def test_a_facet_and_a_metric_on_val_are_columns(folder: Path, capsys: pytest.Ca
     assert code == 0, err
 
 
-def test_several_gpus_a_trial_are_not_built_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = _profile(folder, CPU, "numerics: {device: cuda, gpus: 4}\nresources: {cpus: 1, gpus: 4}\n")
+def test_fewer_gpus_than_a_trial_uses_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _profile(folder, CPU, "numerics: {device: cuda, gpus: 4}\nresources: {cpus: 1, gpus: 1}\n")
     code, _, err = _harness(capsys, "plan", _write(folder), "--profile", path)
     assert code == 2
-    assert f"error: {path}:" in err and "a trial on 4 GPUs is not built yet" in err
+    assert "resources.gpus is 1 but numerics.gpus is 4" in err
 
 
 def test_more_gpus_than_a_trial_uses_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
