@@ -13,6 +13,10 @@ from harness.experiment.base import Declared, Frozen
 class Recipe(Frozen):
     """Epochs and warm-up are counted in epochs; `lr` is the peak rate of the trunk.
 
+    lr_batch_videos  the batch that `lr` is stated for: another `batch_videos` scales it linearly (Goyal et al. 2017,
+                     arXiv:1706.02677, 2.1); None: `lr` is the rate, whatever the batch
+    nesterov         of SGD with momentum
+    clip_norm        of all gradients together; None: they are not clipped
     schedule         cosine: linear warm-up from 0.01·lr, then half a cosine to 0; steps: ×0.1 at each milestone
     new_layers_lr    multiple of `lr` for layers without pre-trained weights: the head and every placed module
     bias_lr          multiple for biases (TSM and V4D: 2)
@@ -29,13 +33,20 @@ class Recipe(Frozen):
     milestones: tuple[PositiveInt, ...] = ()
     epochs: PositiveInt
     batch_videos: PositiveInt
-    clip_norm: PositiveFloat
+    clip_norm: PositiveFloat | None
     augment: Augment = Augment()
     new_layers_lr: PositiveFloat = 1.0
     bias_lr: PositiveFloat = 1.0
     decay_biases: bool = True
     decay_norms: bool = True
     frozen_norms: bool = False
+    nesterov: bool = True
+    lr_batch_videos: PositiveInt | None = None
+
+    @property
+    def peak_lr(self) -> float:
+        """`lr`, scaled to the batch."""
+        return self.lr * (self.batch_videos / self.lr_batch_videos if self.lr_batch_videos else 1)
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Recipe:
@@ -52,9 +63,10 @@ class Recipe(Frozen):
         """A setting without effect would give equal trials different ids."""
         if self.schedule != "steps" and self.milestones:
             raise ValueError(f"milestones are for schedule 'steps', and this one is {self.schedule!r}")
-        default = type(self).model_fields["momentum"].default
-        if self.optimizer != "sgd" and self.momentum != default:
-            raise ValueError(f"momentum is for optimizer 'sgd', and this one is {self.optimizer!r}")
+        for key in ("momentum", "nesterov"):
+            default = type(self).model_fields[key].default
+            if self.optimizer != "sgd" and getattr(self, key) != default:
+                raise ValueError(f"{key} is for optimizer 'sgd', and this one is {self.optimizer!r}")
         return self
 
 

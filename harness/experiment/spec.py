@@ -301,8 +301,6 @@ class Numerics(Frozen):
     def _scaler_needs_cuda(self) -> Numerics:
         if self.precision == "float16" and self.device == "cpu":
             raise ValueError("precision 'float16' needs device 'cuda'; on a CPU use float32 or bfloat16")
-        if self.sync_norms and self.gpus == 1:
-            raise ValueError("sync_norms is for several GPUs a trial (gpus), and this is 1")
         return self
 
 
@@ -366,6 +364,8 @@ class Profile(Declared):
                 f"resources.gpus is {reserved.gpus:g} but numerics.gpus is {numerics.gpus}: a trial uses as many "
                 "GPUs as it reserves; how many changes its numbers, so numerics says it as well"
             )
+        if numerics.sync_norms and numerics.gpus == 1:
+            raise ValueError("numerics.sync_norms is for several GPUs a trial (numerics.gpus), and this is 1")
         if numerics.threads > max(1, reserved.cpus):
             raise ValueError(
                 f"numerics.threads is {numerics.threads} but resources.cpus is {reserved.cpus:g}: "

@@ -82,7 +82,8 @@ def train(
                 scaler.scale(_share(loss, len(labels), len(batch.labels))).backward()
                 sums += _tally(loss, scores_NK, labels)
             scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            if recipe.clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             scaler.step(optimizer)
             scaler.update()
             if checkpoints and ranks.agreed(checkpoints.due(), step) and step + 1 < steps:
@@ -116,15 +117,15 @@ def learning_rate(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
     """The rate of a step: linear warm-up from 0.01·lr, then half a cosine to 0, or ×0.1 at each milestone."""
     warmup = recipe.warmup_epochs * steps_per_epoch
     if step < warmup:
-        return recipe.lr * (0.01 + 0.99 * step / warmup)
+        return recipe.peak_lr * (0.01 + 0.99 * step / warmup)
     if recipe.schedule == "steps":
-        return recipe.lr * 0.1 ** sum(step >= m * steps_per_epoch for m in recipe.milestones)
+        return recipe.peak_lr * 0.1 ** sum(step >= m * steps_per_epoch for m in recipe.milestones)
     share = (step - warmup) / (recipe.epochs * steps_per_epoch - warmup)
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * share))
+    return recipe.peak_lr * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum as the releases use it; one group for each rate and decay.
+    """AdamW, or SGD; one group for each rate and decay.
 
     A group's `multiple` is what the schedule's rate is multiplied by: layers without pre-trained weights (the head and
     every placed module) by `new_layers_lr`, biases by `bias_lr`.
@@ -141,8 +142,9 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         for (multiple, decay), params in groups.items()
     ]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(options, lr=recipe.lr)
-    return torch.optim.SGD(options, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+        return torch.optim.AdamW(options, lr=recipe.peak_lr)
+    nesterov = recipe.nesterov and recipe.momentum > 0
+    return torch.optim.SGD(options, lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=nesterov)
 
 
 def is_new(name: str) -> bool:

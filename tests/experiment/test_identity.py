@@ -39,6 +39,8 @@ RECIPE: dict[str, Any] = {
     "decay_biases": True,
     "decay_norms": True,
     "frozen_norms": False,
+    "nesterov": True,
+    "lr_batch_videos": None,
 }
 TRIAL: dict[str, Any] = {
     "network": {
@@ -140,6 +142,8 @@ CHANGES: dict[str, Any] = {
     "recipe.decay_biases": False,
     "recipe.decay_norms": False,
     "recipe.frozen_norms": True,
+    "recipe.nesterov": False,
+    "recipe.lr_batch_videos": 64,
     "numerics.device": "cpu",
     "numerics.threads": 2,
     "numerics.precision": "float32",

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from harness.data import TrainBatch
@@ -246,3 +247,33 @@ def test_frozen_norms_keep_statistics_and_affine_part() -> None:
     model(torch.randn(2, 4, 3, 2, 16, 16)).sum().backward()
     assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
     assert all(p.grad is None for n, p in model.named_parameters() if "bn" in n)
+
+
+def test_the_rate_follows_the_batch_that_it_is_stated_for() -> None:
+    stated = _recipe(lr=0.1, batch_videos=64, lr_batch_videos=64, warmup_epochs=0, epochs=2)
+    doubled = stated.model_copy(update={"batch_videos": 128})
+    assert learning_rate(0, 10, stated) == pytest.approx(0.1)
+    assert learning_rate(0, 10, doubled) == pytest.approx(0.2)
+    fixed = doubled.model_copy(update={"lr_batch_videos": None})
+    assert learning_rate(0, 10, fixed) == pytest.approx(0.1)
+
+
+def test_momentum_is_nesterovs_or_plain() -> None:
+    model = nn.Linear(2, 2)
+    for nesterov in (True, False):
+        optimizer = make_optimizer(model, _recipe(optimizer="sgd", momentum=0.9, nesterov=nesterov))
+        assert optimizer.defaults["nesterov"] is nesterov
+    with pytest.raises(ValidationError, match="nesterov is for optimizer 'sgd'"):
+        _recipe(nesterov=False)
+
+
+def test_without_a_clip_norm_gradients_are_not_clipped(data_root: Path) -> None:
+    """One step of plain SGD at rate 1 moves the weights by the gradients themselves."""
+    from harness.trial import run_trial
+
+    plain = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "lr": 1e-3, "epochs": 2}
+    losses = {
+        clip: run_trial(tiny_trial(**plain, clip_norm=clip), data_root=data_root).curve["loss"].tolist()
+        for clip in (None, 1e9, 1e-3)
+    }
+    assert losses[None] == losses[1e9] != losses[1e-3]

@@ -52,7 +52,9 @@ def _had_gradient(model: VideoModel, trial: Trial, T: int) -> dict[str, bool]:
         optimizer.zero_grad(set_to_none=True)
         scores_NK = model(torch.randn(2, trial.train.U, 3, T, side, side), None)
         nn.functional.cross_entropy(scores_NK, torch.tensor([0, 1])).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), trial.recipe.clip_norm)
+        nn.utils.clip_grad_norm_(
+            model.parameters(), trial.recipe.clip_norm or 40.0
+        )  # fresh weights may explode
         optimizer.step()
         for name in had:
             gradient = model.get_parameter(name).grad
