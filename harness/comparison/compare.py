@@ -13,11 +13,14 @@ from harness.methods import Difference, Method, notes, refusals
 from harness.reports.facets import class_names, right_by_facet
 from harness.reports.words import VERDICTS
 from harness.results.answers import Answers
+from harness.results.average_precision import Rankings
 from harness.statistics.paired import (
     Comparison,
     Flip,
     Mover,
-    compare_many,
+    compare,
+    compare_by,
+    corrected,
     flips,
     per_class_movers,
     per_factor_movers,
@@ -43,7 +46,7 @@ class Versus:
     seeds: tuple[int, ...] = ()
     left_out: tuple[int, ...] = ()
     result: Comparison | None = None
-    top1: dict[str, list[float]] = field(default_factory=dict)
+    by_seed: dict[str, list[float]] = field(default_factory=dict)
     classes: tuple[Mover, ...] = ()
     factors: tuple[Mover, ...] = ()
     flips: tuple[Flip, ...] = ()
@@ -88,7 +91,8 @@ def compare_methods(new: Sequence[Method], base: Method, profile: str, *, alpha:
     _refuse_same(new, base)
     refused = {m.label: tuple(refusals(m, base)) for m in new}
     pairs = {m.label: _pair(m, base) for m in new if not refused[m.label]}
-    tested = compare_many({k: (*p.right(), p.seeds) for k, p in pairs.items()}, alpha=alpha)
+    alone = {m.label: _tested(m, base, pairs[m.label], alpha) for m in new if m.label in pairs}
+    tested = corrected(alone, alpha=alpha)
     versus = tuple(
         _versus(m, base, pairs[m.label], tested[m.label])
         if m.label in pairs
@@ -133,7 +137,33 @@ def _pair(new: Method, base: Method) -> _Pair:
     return _Pair(seeds, *([m.answers(seed) for seed in seeds] for m in (new, base)))
 
 
+def _several_labels(method: Method) -> bool:
+    """Whether its dataset has several labels a video, and is judged by mAP."""
+    return len(method.values("map")) == len(method.lines)
+
+
+def _tested(new: Method, base: Method, pair: _Pair, alpha: float) -> Comparison:
+    if not (_several_labels(new) and _several_labels(base)):
+        return compare(*pair.right(), pair.seeds, alpha=alpha)
+    rankings = [[_rankings(method, seed) for seed in pair.seeds] for method in (new, base)]
+    n_videos = len(pair.base[0].videos)
+
+    def difference(videos: NDArray[np.intp]) -> NDArray[np.float64]:
+        times_V = np.bincount(videos, minlength=n_videos)
+        new_S, base_S = ([r.mean_average_precision(times_V) for r in side] for side in rankings)
+        return np.array(new_S) - np.array(base_S)
+
+    return compare_by("mAP", difference, n_videos, alpha=alpha)
+
+
+def _rankings(method: Method, seed: int) -> Rankings:
+    scores_VK, targets_VK, _ = method.scores(seed)
+    return Rankings(scores_VK, targets_VK)
+
+
 def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versus:
+    if result.metric == "mAP":
+        return _versus_by_map(new, base, pair, result)
     new_SV, base_SV = pair.right()
     first = pair.base[0]
     names = class_names(base.trial.dataset)
@@ -145,7 +175,7 @@ def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versu
         seeds=tuple(pair.seeds),
         left_out=tuple(sorted(set(new.seeds) ^ set(base.seeds))),
         result=result,
-        top1={"new": (100 * new_SV.mean(1)).tolist(), "base": (100 * base_SV.mean(1)).tolist()},
+        by_seed={"new": (100 * new_SV.mean(1)).tolist(), "base": (100 * base_SV.mean(1)).tolist()},
         classes=per_class_movers(
             new_SV, base_SV, [names[k] if k < len(names) else f"class {k}" for k in first.labels]
         ),
@@ -157,6 +187,24 @@ def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versu
         ),
         flips=flips(new_SV, base_SV),
         videos=first.videos,
+    )
+
+
+def _versus_by_map(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versus:
+    """Right or wrong is said of a single label: neither classes nor flips stand here."""
+    return Versus(
+        new=new,
+        base=base,
+        refusals=(),
+        notes=tuple(notes(new, base)),
+        seeds=tuple(pair.seeds),
+        left_out=tuple(sorted(set(new.seeds) ^ set(base.seeds))),
+        result=result,
+        by_seed={
+            side: method.lines.loc[pair.seeds, "map"].astype(float).tolist()
+            for side, method in (("new", new), ("base", base))
+        },
+        videos=pair.base[0].videos,
     )
 
 

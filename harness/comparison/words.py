@@ -48,14 +48,14 @@ def verdict_sentence(versus: Versus) -> str:
         return f"{new} is {versus.verdict} than {base}: {_difference(result)}, {size}."
     if result.verdict == "no difference":
         return f"No difference between {new} and {base} was detected: {_difference(result)}, {size}. {_power(result)}"
-    return f"{new} against {base} is {versus.verdict}: {result.difference:+.2f} points of top-1, {size}."
+    return f"{new} against {base} is {versus.verdict}: {result.difference:+.2f} points of {result.metric}, {size}."
 
 
 def _difference(result: Comparison) -> str:
     p_value = result.p_adjusted
     corrected = " after Holm's correction" if p_value != result.p_value else ""
     return (
-        f"{result.difference:+.2f} points of top-1 ({100 * (1 - result.alpha):g} % interval "
+        f"{result.difference:+.2f} points of {result.metric} ({100 * (1 - result.alpha):g} % interval "
         f"{_ends(result.interval)}, {_p_words(p_value)}{corrected})"
     )
 
@@ -117,11 +117,11 @@ def _sections(versus: Versus, several: bool) -> list[Section]:
 def _numbers(versus: Versus) -> Grid:
     result = versus.result
     assert result is not None, "only comparable methods have numbers"
-    rows = [_top1_row(m.label, versus.top1[k]) for m, k in ((versus.new, "new"), (versus.base, "base"))]
+    rows = [_top1_row(m.label, versus.by_seed[k]) for m, k in ((versus.new, "new"), (versus.base, "base"))]
     rows.append(
         ("difference", f"{result.difference:+.2f}", _ends(result.interval), p_text(result.p_adjusted))
     )
-    return Grid(("top-1 (%)", "mean", "95 % interval", "p"), tuple(rows))
+    return Grid((f"{result.metric} (%)", "mean", "95 % interval", "p"), tuple(rows))
 
 
 def _top1_row(label: str, top1_S: list[float]) -> tuple[str, str, str, str]:
@@ -141,10 +141,12 @@ def _remarks(versus: Versus) -> tuple[str, ...]:
     return (*remarks, *(f"{text[0].upper()}{text[1:]}." for text in differing))
 
 
-def _second_opinion(versus: Versus, result: Comparison) -> Section:
+def _second_opinion(versus: Versus, result: Comparison) -> Section | None:
+    if not result.mcnemar:
+        return None
     rows = tuple(
         (str(m.seed), f"{new:.2f}", f"{base:.2f}", str(m.only_new), str(m.only_base), p_text(m.p_value))
-        for m, new, base in zip(result.mcnemar, versus.top1["new"], versus.top1["base"], strict=True)
+        for m, new, base in zip(result.mcnemar, versus.by_seed["new"], versus.by_seed["base"], strict=True)
     )
     header = ("seed", "top-1 new", "top-1 base", "only new right", "only base right", "p")
     sentence = (
@@ -295,7 +297,8 @@ def _versus_data(versus: Versus) -> dict[str, Any]:
         "smallest_detectable": result.smallest_detectable,
         "seeds": list(versus.seeds),
         "n_videos": result.n_videos,
-        "top1": versus.top1,
+        "metric": result.metric,
+        "by_seed": versus.by_seed,
         "mcnemar": [vars(m) for m in result.mcnemar],
         "factors": [vars(mover) for mover in versus.factors],
         "classes": [vars(mover) for mover in versus.classes],

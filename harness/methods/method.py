@@ -19,7 +19,7 @@ from harness.plan.expand import Planned
 from harness.results import Store
 from harness.results.answers import Answers, answers
 from harness.results.metrics import Truth, score_metrics
-from harness.results.predictions import scores_from_predictions
+from harness.results.predictions import scores_from_predictions, targets_from_predictions
 
 NOT_RUN = "not run"
 DAMAGED = "its record is damaged (`harness status` names the file)"
@@ -109,6 +109,23 @@ class Method:
     def right(self, seeds: Sequence[int] | None = None) -> NDArray[np.bool_]:
         """(seeds, videos) right or wrong, by default of all seeds, ascending; videos in ascending order."""
         return np.stack([self.answers(seed).right for seed in (self.seeds if seeds is None else seeds)])
+
+    def scores(self, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_], tuple[str, ...]]:
+        """(V, K) mean scores of one seed, (V, K) its videos' labels, and the videos, sorted; where there are several.
+
+        Raises UserError where they cannot be read, or a record holds one label a video.
+        """
+        places = tuple(c.place(seed) for c in self.components) or (self.place(seed),)
+        scores_VK, _, videos = _mean_scores(places)
+        root, trial = places[0]
+        predictions = Store(root).predictions(trial)
+        targets_VK = targets_from_predictions(predictions)
+        if targets_VK is None:
+            raise UserError(
+                f"trial {trial} was recorded before several labels a video were kept; run it again to compare by mAP"
+            )
+        named = predictions.loc[predictions["group"] == 0, "video"].to_numpy(dtype=str)
+        return scores_VK, targets_VK[np.argsort(named)], videos
 
     def place(self, seed: int) -> tuple[str, str]:
         """(store, trial) of one seed."""

@@ -59,6 +59,29 @@ def mean_average_precision(
     return 100 * float(np.nanmean(precisions_K))
 
 
+class Rankings:
+    """Every class's ranking of the videos, made once: the mAP of many samples of the videos is then a few sums."""
+
+    def __init__(self, scores_VK: NDArray[np.floating], target_VK: NDArray[np.bool_]) -> None:
+        self.order_VK = np.argsort(-scores_VK, axis=0, kind="stable")
+        ranked_VK = np.take_along_axis(scores_VK, self.order_VK, axis=0)
+        self.last_VK = np.ones_like(target_VK, dtype=bool)  # of equal scores
+        self.last_VK[:-1] = ranked_VK[1:] != ranked_VK[:-1]
+        self.positive_VK = np.take_along_axis(np.asarray(target_VK) > 0, self.order_VK, axis=0)
+
+    def mean_average_precision(self, times_V: NDArray[np.integer]) -> float:
+        """mAP in percent where video v occurs `times_V[v]` times, over the classes that occur; NaN where none does."""
+        times_VK = times_V[self.order_VK]
+        hits_VK, seen_VK = np.cumsum(times_VK * self.positive_VK, axis=0), np.cumsum(times_VK, axis=0)
+        precision_VK = np.where(self.last_VK & (seen_VK > 0), hits_VK / np.maximum(seen_VK, 1), 0.0)
+        precision_VK = np.maximum.accumulate(precision_VK[::-1], axis=0)[::-1]
+        occurs_K = hits_VK[-1] > 0
+        if not occurs_K.any():
+            return float("nan")
+        area_K = (np.diff(hits_VK, axis=0, prepend=0) * precision_VK).sum(0)[occurs_K]
+        return 100 * float((area_K / hits_VK[-1][occurs_K]).mean())
+
+
 def hit_at(
     k: int, scores_VK: NDArray[np.floating], target_VK: NDArray[np.floating] | NDArray[np.bool_]
 ) -> tuple[float, float]:

@@ -12,17 +12,33 @@ import pandas as pd
 SCORES = "scores.list.element"  # the parquet path of the one column of noise
 
 
-def predictions_frame(scores_VGK: np.ndarray, labels: np.ndarray, video_ids: list[str]) -> pd.DataFrame:
-    """One line a video × view group: video, label, group, scores."""
+def predictions_frame(
+    scores_VGK: np.ndarray, labels: np.ndarray, video_ids: list[str], targets_VK: np.ndarray | None = None
+) -> pd.DataFrame:
+    """One line a video × view group: video, label, group, scores; with several labels a video (`targets_VK` of 0 and 1)
+    also `labels`, all of them."""
     V, G, K = scores_VGK.shape
-    return pd.DataFrame(
-        {
-            "video": np.repeat(np.asarray(video_ids, dtype=object), G),
-            "label": np.repeat(labels.astype(np.int32), G),
-            "group": np.tile(np.arange(G, dtype=np.int16), V),
-            "scores": list(scores_VGK.reshape(V * G, K)),
-        }
-    )
+    columns = {
+        "video": np.repeat(np.asarray(video_ids, dtype=object), G),
+        "label": np.repeat(labels.astype(np.int32), G),
+        "group": np.tile(np.arange(G, dtype=np.int16), V),
+        "scores": list(scores_VGK.reshape(V * G, K)),
+    }
+    if targets_VK is not None:
+        every = [np.flatnonzero(row).astype(np.int32) for row in targets_VK]
+        columns["labels"] = [labels for labels in every for _ in range(G)]
+    return pd.DataFrame(columns)
+
+
+def targets_from_predictions(predictions: pd.DataFrame) -> np.ndarray | None:
+    """(V, K) of 0 and 1, in the frame's order of videos; None where a video has one label."""
+    if "labels" not in predictions:
+        return None
+    first = predictions[predictions["group"] == 0]
+    targets_VK = np.zeros((len(first), len(first["scores"].iloc[0])), dtype=bool)
+    for video, labels in enumerate(first["labels"]):
+        targets_VK[video, np.asarray(labels, dtype=np.int64)] = True
+    return targets_VK
 
 
 def scores_from_predictions(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -7,7 +7,7 @@ is a second opinion about two trained networks, not about the methods.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import bdtr
 
-from harness.statistics.intervals import Bools, Interval, as_pair, paired_difference
+from harness.statistics.intervals import Bools, Floats, Interval, as_pair, paired_difference
 from harness.statistics.power import detectable
+from harness.statistics.resample import Videos, resampled_difference
 
 Verdict = Literal["better", "worse", "no difference", "one seed", "one video"]
 
@@ -33,7 +34,7 @@ class McNemar:
 
 @dataclass(frozen=True)
 class Comparison:
-    """New against base, in points of top-1. `p_adjusted` (Holm) decides the verdict; alone it is `p_value`.
+    """New against base, in points of `metric`. `p_adjusted` (Holm) decides the verdict; alone it is `p_value`.
 
     `smallest_detectable` is the true difference that this test, with the spread that it saw, finds in 80 % of
     repetitions; None where no spread can be seen (one seed, one video, or `identical` answers).
@@ -52,6 +53,7 @@ class Comparison:
     alpha: float
     identical: bool
     family: int = 1
+    metric: str = "top-1"
 
 
 @dataclass(frozen=True)
@@ -111,14 +113,35 @@ def compare(
     )
 
 
-def compare_many(
-    rows: Mapping[str, tuple[ArrayLike, ArrayLike, Sequence[int]]], *, alpha: float = 0.05
-) -> dict[str, Comparison]:
-    """Several rows at once, each (new_SV, base_SV, seeds): Holm's correction over those that can be tested.
+def compare_by(
+    metric: str,
+    difference_S: Callable[[Videos], Floats],
+    n_videos: int,
+    *,
+    alpha: float = 0.05,
+    n_draws: int = 400,
+) -> Comparison:
+    """As `compare`, by a metric that is no mean over videos (mAP; `resample`): no video is right or wrong."""
+    result = resampled_difference(difference_S, n_videos, alpha=alpha, n_draws=n_draws)
+    n_seeds = len(difference_S(np.arange(n_videos)))
+    return Comparison(
+        difference=result.interval.mean,
+        interval=result.interval,
+        p_value=result.p_value,
+        p_adjusted=result.p_value,
+        verdict=_verdict(result.interval.mean, result.p_value, alpha, n_seeds),
+        smallest_detectable=None if result.errors is None else detectable(result.errors, alpha),
+        mcnemar=(),
+        n_seeds=n_seeds,
+        n_videos=n_videos,
+        alpha=alpha,
+        identical=result.errors is None and n_seeds > 1,
+        metric=metric,
+    )
 
-    Intervals stay those of each row alone; the verdict uses `p_adjusted`.
-    """
-    alone = {name: compare(new, base, seeds, alpha=alpha) for name, (new, base, seeds) in rows.items()}
+
+def corrected(alone: Mapping[str, Comparison], *, alpha: float = 0.05) -> dict[str, Comparison]:
+    """Holm's correction over those that can be tested; intervals stay as they are, verdicts use `p_adjusted`."""
     family = sum(c.p_value is not None for c in alone.values())
     adjusted = dict(zip(alone, holm([c.p_value for c in alone.values()]), strict=True))
     return {

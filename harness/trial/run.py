@@ -159,7 +159,9 @@ def _record(
             f"val_{info.metrics[0]}": end.history[-1]["val_top1"],
         },
         curve=pd.DataFrame(end.history),
-        predictions=predictions_frame(scores_VGK, test.split.labels, test.split.video_ids),
+        predictions=predictions_frame(
+            scores_VGK, test.split.labels, test.split.video_ids, test.split.multi_hot
+        ),
         cost={
             **_counted(trial, ready.counted, ready.shared_macs),
             "latency_ms": 1000 * measured.latency_s,

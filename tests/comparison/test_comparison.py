@@ -20,7 +20,8 @@ from harness.experiment.spec import Scratch, Trial, Variant
 from harness.reports.words import VERDICTS, cautions
 from harness.results import Store, load
 from harness.results.predictions import scores_from_predictions
-from harness.statistics.paired import compare, compare_many
+from harness.statistics.paired import compare
+from harness.statistics.paired import corrected as corrected_by_holm
 from tests.comparison.conftest import DSA, SEEDS, TOP1, TSN, V4D, changed, planned_row, write_records
 from tests.factories import make_failed_record
 
@@ -55,8 +56,8 @@ def test_the_verdict(new: str, base: str, verdict: str, frame: pd.DataFrame) -> 
     (found,) = report(frame, new, base).versus
     assert found.verdict == verdict
     assert found.result is not None
-    expected = [round(480 * top1 / 100) / 4.8 for top1 in found.top1["new"]]
-    assert found.top1["new"] == pytest.approx(expected)
+    expected = [round(480 * top1 / 100) / 4.8 for top1 in found.by_seed["new"]]
+    assert found.by_seed["new"] == pytest.approx(expected)
     assert verdict.split(maxsplit=1)[0].lower() in verdict_sentence(found).lower()
 
 
@@ -291,5 +292,6 @@ def test_cautions_are_said() -> None:
     assert "no spread to judge by" in " ".join(cautions(compare(new_SV, new_SV, (0, 1))))
     weak = rng.random((5, 480)) < 0.85, rng.random((5, 480)) < 0.80
     rows = {name: (*weak, range(5)) for name in "abc"}
-    corrected = compare_many(rows, alpha=2 * compare(*rows["a"]).p_value)
+    alpha = 2 * compare(*rows["a"]).p_value
+    corrected = corrected_by_holm({k: compare(*row, alpha=alpha) for k, row in rows.items()}, alpha=alpha)
     assert "Holm's correction for 3 comparisons" in " ".join(cautions(corrected["a"]))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from harness.results.average_precision import (
+    Rankings,
     average_precision,
     average_precisions,
     hit_at,
@@ -137,3 +138,17 @@ def test_bad_input_is_refused() -> None:
         average_precisions(np.zeros((3, 2)), np.zeros((2, 2)))
     with pytest.raises(ValueError, match="not finite"):
         average_precisions(np.full((1, 2), np.nan), np.ones((1, 2)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_rankings_made_once_give_the_map_of_any_sample_of_the_videos(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    V, K = int(rng.integers(2, 12)), int(rng.integers(1, 5))
+    scores_VK, target_VK = rng.integers(0, 4, (V, K)).astype(float), rng.random((V, K)) < 0.4
+    sample = rng.integers(V, size=V)
+    found = Rankings(scores_VK, target_VK).mean_average_precision(np.bincount(sample, minlength=V))
+    if not target_VK[sample].any():
+        assert np.isnan(found)
+        return
+    assert found == pytest.approx(mean_average_precision(scores_VK[sample], target_VK[sample]), rel=1e-12)

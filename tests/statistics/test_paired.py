@@ -156,7 +156,7 @@ def test_bad_input_is_named(new: np.ndarray, base: np.ndarray, seeds: list[int],
         compare(new, base, seeds)
 
 
-def test_compare_many_corrects_and_says_so() -> None:
+def test_several_are_corrected_and_say_so() -> None:
     weak, strong = simulated(0.85, 0.82, seed=0), simulated(0.9, 0.7, seed=1)
     alone = compare(*weak, range(5))
     rows = {
@@ -165,7 +165,7 @@ def test_compare_many_corrects_and_says_so() -> None:
         "single": (*simulated(0.9, 0.6, S=1), [0]),
         "null": (*simulated(0.8, 0.8, seed=2), range(5)),
     }
-    found = paired.compare_many(rows)
+    found = paired.corrected({name: paired.compare(*row) for name, row in rows.items()})
     assert alone.verdict == "better" and 0.02 < alone.p_value < 0.05  # the case this test needs
     assert found["weak"].p_adjusted == pytest.approx(2 * alone.p_value)
     assert found["weak"].verdict == "no difference"
@@ -173,7 +173,9 @@ def test_compare_many_corrects_and_says_so() -> None:
     assert found["weak"].interval == alone.interval and alone.interval.excludes_zero
     assert found["strong"].verdict == "better"
     assert found["single"].verdict == "one seed"
-    assert paired.compare_many({"weak": rows["weak"]})["weak"] == replace(alone, p_adjusted=alone.p_value)
+    assert paired.corrected({"weak": paired.compare(*rows["weak"])})["weak"] == replace(
+        alone, p_adjusted=alone.p_value
+    )
 
 
 def test_per_class_movers() -> None:
