@@ -8,12 +8,15 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +25,9 @@ from harness.experiment import load_experiment, load_profile
 from harness.experiment.load import BASELINES, EXPERIMENTS, ROOT
 from harness.experiment.paper import load_paper
 from harness.methods import Gathered, Method, gather
+from harness.models.registry import model_entry
 from harness.reports import style
+from harness.reports.cost_table import row_costs
 from harness.reports.figures import accuracy_figures
 from harness.reports.reading import reading_of, story_of
 from harness.results import load
@@ -32,6 +37,7 @@ from harness.statistics.population import resample_from
 from harness.statistics.power import smallest_detectable_difference
 
 PROFILE = "embedded"
+BENCHMARKS = ("mini_kinetics_200", "kinetics_400", "activitynet_1_3", "something_v1")
 TABLES = tuple(f"ablation_{letter}" for letter in "abcdefgh")
 FACTORS = ("appearance", "motion", "order", "position")
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -183,6 +189,73 @@ def convergence() -> str:
     return _grid(header, lines)
 
 
+def systems() -> str:
+    """Every row of the benchmark tables: its model, file, cost against the poster's, golden case, and its embedded run."""
+    errors = json.loads((ROOT / "tests" / "golden" / "errors.json").read_text(encoding="utf-8"))
+    lines = []
+    for table in BENCHMARKS:
+        experiment, printed = load_experiment(table), load_paper().table(table).rows
+        for name, cost in row_costs(experiment, load_profile(table)).items():
+            row, paper = cost.row, printed.get(cost.row.paper_row)
+            gflops = paper.gflops if paper else None
+            lines.append(
+                [
+                    f"{table}: {name}",
+                    "average" if row.average_of else f"{row.model}, {_file_of(row.model)}",
+                    f"{cost.params / 1e6:.2f}",
+                    f"{cost.gmacs:.2f}{' *' if cost.row.counting.operations == 'products' else ''}",
+                    "–" if gflops is None else f"{gflops:g}",
+                    "–" if gflops is None else f"{100 * (cost.gmacs / gflops - 1):+.2f} %",
+                    _golden(errors, "" if row.average_of else f"{row.model} {row.aggregation.name}"),
+                ]
+            )
+    header = [
+        "row",
+        "model, file (lines)",
+        "params, M",
+        "GMACs",
+        "poster",
+        "off",
+        "golden case: relative error",
+    ]
+    return _grid(header, lines, words=2)
+
+
+def embedded_systems() -> str:
+    """`make benchmark`'s records where they ship."""
+    if not (BASELINES / "benchmark" / "trials").exists():
+        return (
+            "Not run: `make benchmark` runs all (`harness plan benchmark --profile benchmark` says how long)."
+        )
+    records = load(BASELINES / "benchmark")
+    found = gather(load_experiment("benchmark"), load_profile("benchmark"), records)
+    header = ["system", "seeds", "top-1", "sd", *FACTORS, "training videos/s"]
+    lines = [
+        [
+            m.label,
+            str(len(m.seeds)),
+            *_accuracies(m, ())[:1],
+            _spread(m),
+            *_accuracies(m, FACTORS)[1:],
+            f"{m.values('cost_train_videos_per_s').mean():.0f}" if m.seeds else "–",
+        ]
+        for m in found.methods
+    ]
+    return _grid(header, lines)
+
+
+def _file_of(model: str) -> str:
+    path = Path(inspect.getsourcefile(model_entry(model).function) or "")
+    return f"{path.name} ({len(path.read_text(encoding='utf-8').splitlines())})"
+
+
+def _golden(errors: dict[str, Any], network: str) -> str:
+    if network not in errors:
+        return "none"
+    case, error = errors[network]
+    return f"{case}: {error:.0e}"
+
+
 def _search() -> ModuleType:
     spec = importlib.util.spec_from_file_location("search_embedded", EXPERIMENTS / "search" / "embedded.py")
     assert spec is not None and spec.loader is not None
@@ -235,6 +308,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "spreads": spreads,
     "smallest difference": smallest,
     "convergence": convergence,
+    "systems": systems,
+    "embedded systems": embedded_systems,
 }
 
 
