@@ -190,7 +190,7 @@ def convergence() -> str:
 
 
 def systems() -> str:
-    """Every row of the benchmark tables: its model, file, cost against the poster's, golden case, and its embedded run."""
+    """Every row of the benchmark tables: its model, file, cost against the poster's and golden case."""
     errors = json.loads((ROOT / "tests" / "golden" / "errors.json").read_text(encoding="utf-8"))
     lines = []
     for table in BENCHMARKS:
