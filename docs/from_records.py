@@ -1,6 +1,6 @@
 """Write what the documents say of the shipped records: texts between `<!-- from records: NAME -->` marks, and images.
 
-    python docs/from_records.py          # README.md and docs/*.md anew, docs/images/*_{seeds,factors}.png
+    python docs/from_records.py    # README.md, docs/*.md, the heads of experiments/ablation_*.yaml, docs/images/
 
 `tests/test_docs.py` compares every such text with what is made here. Only shipped records are read, never your own.
 """
@@ -12,6 +12,7 @@ import inspect
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,7 @@ TABLES = tuple(f"ablation_{letter}" for letter in "abcdefgh")
 FACTORS = ("appearance", "motion", "order", "position")
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 IMAGES = (("ablation_a", "seeds"), ("ablation_h", "factors"))
+_EXPECTED = re.compile(r"# Expected: .*\n(?:#   .*\n)*")
 _BLOCK = re.compile(r"(<!-- from records: (?P<name>[\w ]+) -->\n)(?P<text>.*?)(<!-- /from records -->)", re.S)
 
 
@@ -49,10 +51,30 @@ def main() -> None:
     """All documents and images."""
     for path in DOCUMENTS:
         path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for name in TABLES:
+        path = EXPERIMENTS / f"{name}.yaml"
+        path.write_text(with_expected(name, path.read_text(encoding="utf-8")), encoding="utf-8")
     for experiment, kind in IMAGES:
         with style.house_style():
             figure = accuracy_figures(gathered(experiment), load_paper())[kind]
             figure.savefig(ROOT / "docs" / "images" / f"{experiment}_{kind}.png", dpi=150)
+
+
+def expected(experiment: str) -> str:
+    """The comment lines at the head of a table's file: CPU minutes of its records, and every row's top-1."""
+    methods = gathered(experiment).methods
+    minutes = sum(float(m.values("provenance_cpu_seconds").sum()) for m in methods) / 60
+    rows = ", ".join(f"{m.label} {' '.join(_accuracies(m, ()))}" for m in methods)
+    text = (
+        f"Expected: about {minutes:.0f} CPU minutes in the embedded profile, {_seed_counts(methods)} seeds (`harness plan` "
+        f"says the time for your machine). Top-1: {rows}."
+    )
+    return "".join(f"#{'   ' * (i > 0) or ' '}{line}\n" for i, line in enumerate(textwrap.wrap(text, 112)))
+
+
+def with_expected(experiment: str, text: str) -> str:
+    """A table's file with these lines anew."""
+    return _EXPECTED.sub(lambda _: expected(experiment), text, count=1)
 
 
 def renewed(text: str) -> str:

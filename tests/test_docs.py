@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from harness.experiment.load import ROOT
+from harness.experiment.load import EXPERIMENTS, ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -27,6 +27,13 @@ def script() -> ModuleType:
 def test_the_texts_from_records_are_up_to_date(script: ModuleType, path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert script.renewed(text) == text, "run: python docs/from_records.py"
+
+
+@pytest.mark.parametrize("name", [f"ablation_{letter}" for letter in "abcdefgh"])
+def test_the_expected_numbers_of_a_table_are_those_of_the_records(script: ModuleType, name: str) -> None:
+    text = (EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8")
+    assert script.with_expected(name, text) == text, "run: python docs/from_records.py"
+    assert text.count("# Expected: ") == 1
 
 
 def test_every_text_stands_in_a_document(script: ModuleType) -> None:
