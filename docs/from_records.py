@@ -66,8 +66,8 @@ def expected(experiment: str) -> str:
     minutes = sum(float(m.values("provenance_cpu_seconds").sum()) for m in methods) / 60
     rows = ", ".join(f"{m.label} {' '.join(_accuracies(m, ()))}" for m in methods)
     text = (
-        f"Expected: about {minutes:.0f} CPU minutes in the embedded profile, {_seed_counts(methods)} seeds (`harness plan` "
-        f"says the time for your machine). Top-1: {rows}."
+        f"Expected: about {minutes:.0f} CPU minutes in the embedded profile, {_seed_counts(methods)} seeds (`harness "
+        f"plan` says the time for your machine). Top-1: {rows}."
     )
     return "".join(f"#{'   ' * (i > 0) or ' '}{line}\n" for i, line in enumerate(textwrap.wrap(text, 112)))
 
