@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from harness.experiment.load import ROOT
+
 RAY = str(Path(sys.executable).with_name("ray"))
 OWN_PORTS = ("dashboard-agent-listen", "dashboard-agent-grpc", "metrics-export", "runtime-env-agent")
 START = 120.0  # seconds; a quiet machine needs ten
@@ -26,6 +28,7 @@ class Nodes:
     def __init__(self, folder: Path, workers: int) -> None:
         self.port, self.workers = _free_port(), workers
         self.address = f"127.0.0.1:{self.port}"
+        path = {"PYTHONPATH": str(ROOT)}  # the stand-in trials are tests, which are not shipped
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0f" * 32}
         quick = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}  # Ray's own: 60
         self.environment = {
