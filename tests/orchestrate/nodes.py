@@ -35,6 +35,7 @@ class Nodes:
             **os.environ,
             "HOME": str(folder),
             "HARNESS_FAKE_DIR": str(folder),
+            **path,
             **token,
             **quick,
         }
