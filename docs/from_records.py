@@ -7,16 +7,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import json
 import re
-import sys
+import runpy
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,11 +26,13 @@ from harness.experiment.paper import load_paper
 from harness.methods import Gathered, Method, gather
 from harness.models.registry import model_entry
 from harness.reports import style
-from harness.reports.cost_table import row_costs
+from harness.reports.columns import accuracy_cell
+from harness.reports.cost_table import paper_number, row_costs
 from harness.reports.figures import accuracy_figures
 from harness.reports.reading import reading_of, story_of
+from harness.reports.render_markdown import grid
+from harness.reports.table import EMPTY
 from harness.results import load
-from harness.statistics.intervals import mean_interval
 from harness.statistics.order import Story
 from harness.statistics.population import resample_from
 from harness.statistics.power import smallest_detectable_difference
@@ -41,6 +41,7 @@ PROFILE = "embedded"
 BENCHMARKS = ("mini_kinetics_200", "kinetics_400", "activitynet_1_3", "something_v1")
 TABLES = tuple(f"ablation_{letter}" for letter in "abcdefgh")
 FACTORS = ("appearance", "motion", "order", "position")
+MEASURED = ("row", "seeds", "top-1", "sd", *FACTORS)
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 IMAGES = (("ablation_a", "seeds"), ("ablation_h", "factors"))
 _EXPECTED = re.compile(r"# Expected: .*\n(?:#   .*\n)*")
@@ -64,7 +65,7 @@ def expected(experiment: str) -> str:
     """The comment lines at the head of a table's file: CPU minutes of its records, and every row's top-1."""
     methods = gathered(experiment).methods
     minutes = sum(float(m.values("provenance_cpu_seconds").sum()) for m in methods) / 60
-    rows = ", ".join(f"{m.label} {' '.join(_accuracies(m, ()))}" for m in methods)
+    rows = ", ".join(f"{m.label} {_top1(m)}" for m in methods)
     text = (
         f"Expected: about {minutes:.0f} CPU minutes in the embedded profile, {_seed_counts(methods)} seeds (`harness "
         f"plan` says the time for your machine). Top-1: {rows}."
@@ -104,12 +105,11 @@ def readme_table() -> str:
     """Table (a), as the readme shows it."""
     found = gathered("ablation_a")
     lines = [
-        [m.label, _frames(m), *_accuracies(m, ("motion", "order", "position")), f"*{_printed(m, found)}*"]
-        for m in found.methods
+        [m.label, _frames(m), _top1(m), *_factors(m, FACTORS[1:]), _printed(m, found)] for m in found.methods
     ]
     header = ["Model", "T×U train", "**ours**: top-1", "motion", "order", "position", "*paper: top-1*"]
     return (
-        f"{_grid(header, lines, words=2)}\n\nMean ± half of the 95 % Student t interval over "
+        f"{grid(header, lines, words=2)}\n\nMean ± half of the 95 % Student t interval over "
         f"{_seed_counts(found.methods)} seeds; Scripted Digits, networks of width 8 at 32 px; motion, order, position "
         "are accuracies on the videos that need each, and a model that averages snippets cannot pass 70 % top-1. "
         f"**Reading.** {reading_of(story('ablation_a'))}"
@@ -118,26 +118,13 @@ def readme_table() -> str:
 
 def all_tables() -> str:
     """Every row of tables (a) to (h): top-1, the spread of its seeds, its factors, the paper's number."""
-    header = ["row", "seeds", "top-1", "sd", *FACTORS, "*paper*"]
-    return "\n\n".join(
-        f"**({name[-1]}) {load_experiment(name).title}**\n\n"
-        + _grid(
-            header,
-            [
-                [
-                    m.label,
-                    str(len(m.seeds)),
-                    *_accuracies(m, ()),
-                    _spread(m),
-                    *_accuracies(m, FACTORS)[1:],
-                    f"*{_printed(m, gathered(name))}*",
-                ]
-                for m in gathered(name).methods
-            ],
-        )
-        + f"\n\n{reading_of(story(name))}"
-        for name in TABLES
-    )
+    header, texts = [*MEASURED, "*paper*"], []
+    for name in TABLES:
+        found = gathered(name)
+        lines = [[*_measured(m), _printed(m, found)] for m in found.methods]
+        title = f"**({name[-1]}) {found.experiment.title}**"
+        texts += [title, grid(header, lines), reading_of(story(name))]
+    return "\n\n".join(texts)
 
 
 def resolved() -> str:
@@ -153,7 +140,7 @@ def resolved() -> str:
             [f"({name[-1]})", f"{apart} of {len(told.pairs)}", f"{same} of {len(told.directions)}", tau]
         )
     header = ["table", "pairs of rows resolved", "the paper's differences that point the same way", "tau"]
-    return _grid(header, lines)
+    return grid(header, lines)
 
 
 def spreads() -> str:
@@ -180,13 +167,13 @@ def smallest() -> str:
         population = resample_from(right_SV)
         found = [smallest_detectable_difference(population, n, right_SV.shape[1]) for n in (5, 10)]
         lines.append([method.label, *("none" if points is None else f"{points:.1f}" for points in found)])
-    return _grid(["against", "5 seeds", "10 seeds"], lines)
+    return grid(["against", "5 seeds", "10 seeds"], lines)
 
 
 def convergence() -> str:
     """The search's log: the chosen candidate at its epochs and at twice as many, on val."""
-    search, lines = _search(), []
-    log = [json.loads(line) for line in search.LOG.read_text(encoding="utf-8").splitlines()]
+    search, lines = runpy.run_path(str(EXPERIMENTS / "search" / "embedded.py")), []
+    log = [json.loads(line) for line in search["LOG"].read_text(encoding="utf-8").splitlines()]
     for row in ("i3d4", "tsn", "v4d", "dsa", "final", "res5", "res2"):
         once, twice = (
             {line["seed"]: line for line in log if line["candidate"] == name and line["row"] == row}
@@ -197,7 +184,7 @@ def convergence() -> str:
         top1 = [once[s]["top1"] for s in sorted(once)]
         lines.append(
             [
-                "/".join(search.ROWS[row]).replace("ablation_", ""),
+                "/".join(search["ROWS"][row]).replace("ablation_", ""),
                 " ".join(f"{value:.1f}" for value in top1),
                 f"{np.mean(top1):.1f} ± {np.std(top1, ddof=1):.1f}" if len(top1) > 1 else "–",
                 " / ".join(f"{np.mean([line[f] for line in once.values()]):.0f}" for f in FACTORS),
@@ -208,7 +195,7 @@ def convergence() -> str:
         )
     factors = " / ".join(FACTORS)
     header = ["table/row", "40 epochs, by seed", "mean ± sd", factors, "80 epochs, by seed", "moved", "CPU s"]
-    return _grid(header, lines)
+    return grid(header, lines)
 
 
 def systems() -> str:
@@ -240,7 +227,7 @@ def systems() -> str:
         "off",
         "golden case: relative error",
     ]
-    return _grid(header, lines, words=2)
+    return grid(header, lines, words=2)
 
 
 def embedded_systems() -> str:
@@ -251,19 +238,12 @@ def embedded_systems() -> str:
         )
     records = load(BASELINES / "benchmark")
     found = gather(load_experiment("benchmark"), load_profile("benchmark"), records)
-    header = ["system", "seeds", "top-1", "sd", *FACTORS, "training videos/s"]
+    speeds = {m.label: m.values("cost_train_videos_per_s") for m in found.methods}
     lines = [
-        [
-            m.label,
-            str(len(m.seeds)),
-            *_accuracies(m, ())[:1],
-            _spread(m),
-            *_accuracies(m, FACTORS)[1:],
-            f"{m.values('cost_train_videos_per_s').mean():.0f}" if m.seeds else "–",
-        ]
+        [*_measured(m), f"{speeds[m.label].mean():.0f}" if len(speeds[m.label]) else EMPTY]
         for m in found.methods
     ]
-    return _grid(header, lines)
+    return grid([*MEASURED, "training videos/s"], lines)
 
 
 def _file_of(model: str) -> str:
@@ -278,23 +258,17 @@ def _golden(errors: dict[str, Any], network: str) -> str:
     return f"{case}: {error:.0e}"
 
 
-def _search() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("search_embedded", EXPERIMENTS / "search" / "embedded.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _top1(method: Method) -> str:
+    return accuracy_cell(method, "top1").text
 
 
-def _accuracies(method: Method, factors: Sequence[str]) -> list[str]:
-    """Top-1 with its interval, then the means of factors."""
-    values = method.values("top1")
-    if not len(values):
-        return ["not run", *("–" for _ in factors)]
-    interval = mean_interval(values)
-    half = "" if interval.high is None else f" ± {interval.high - interval.mean:.1f}"
-    means = (f"{method.values(f'factor_{factor}').mean():.1f}" for factor in factors)
-    return [f"{values.mean():.1f}{half}", *means]
+def _factors(method: Method, factors: Sequence[str] = FACTORS) -> list[str]:
+    return [accuracy_cell(method, f"factor_{factor}", spread=False).text for factor in factors]
+
+
+def _measured(method: Method) -> list[str]:
+    """What every list of rows begins with: name, seeds, top-1, the spread of its seeds, its factors."""
+    return [method.label, str(len(method.seeds)), _top1(method), _spread(method), *_factors(method)]
 
 
 def _spread(method: Method) -> str:
@@ -308,19 +282,14 @@ def _frames(method: Method) -> str:
 
 
 def _printed(method: Method, found: Gathered) -> str:
-    table = load_paper().table(found.experiment.paper_table or "")
-    value = table.values("top1").get(method.row.paper_row) if method.row else None
-    return "–" if value is None else f"{value:.1f}"
+    assert method.row is not None, "the rows of a table are declared"
+    printed = load_paper().table(found.experiment.paper_table or "").rows.get(method.row.paper_row)
+    return f"*{paper_number(printed, 'top1').text}*"
 
 
 def _seed_counts(methods: Iterable[Method]) -> str:
     counts = sorted({len(method.seeds) for method in methods})
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-
-
-def _grid(header: Sequence[str], lines: Iterable[Sequence[str]], words: int = 1) -> str:
-    rule = [":--" if i < words else "--:" for i in range(len(header))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *lines))
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
@@ -336,4 +305,4 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.base.storage import storage_at
 from harness.cli.main import main
 from harness.data.formats.base import Listed, Listing
 from harness.data.manifest import Entry, Manifest
+from harness.data.published import namer
 from harness.data.reencode import reencode_all
 from harness.experiment import load_experiment, load_profile
 from harness.experiment.datasets_published import VideoLists
@@ -82,20 +84,12 @@ def test_a_list_cannot_have_a_copy_written_outside_its_folder(name: str, tmp_pat
     spec = VideoLists(root=root, train_list=Path("t"), report_list=Path("r"), layout="mmaction2", classes=2)
     root.mkdir()
     video = root / name
-    entry = Entry(
-        video_id=name, path=_known(spec, video), bytes=1, modified=0, status="short", reason="short"
-    )
+    entry = Entry(video_id=name, path=namer(spec)(video), bytes=1, modified=0, status="short", reason="short")
     manifest = Manifest(tmp_path / "manifest")
     manifest.entries[entry.path] = entry
     listing = Listing(class_names=("a", "b"), videos=(Listed(name, video, (0,), "train"),), published={})
     with pytest.raises(UserError, match="would lie outside"):
         reencode_all(spec, listing, manifest, folder, workers=1)
-
-
-def _known(spec: VideoLists, video: Path) -> str:
-    from harness.data.published import namer
-
-    return namer(spec)(video)
 
 
 def test_no_secret_of_the_environment_reaches_a_record_or_a_log(
@@ -132,8 +126,6 @@ def test_a_local_ray_has_no_dashboard_and_a_token(monkeypatch: pytest.MonkeyPatc
     )
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     with ray_start._local_token():
-        import os
-
         assert os.environ["RAY_AUTH_MODE"] == "token" and len(os.environ["RAY_AUTH_TOKEN"]) == 64
         ray_start._init("local", tmp_path, {})
     assert asked["include_dashboard"] is False

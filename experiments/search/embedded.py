@@ -29,7 +29,7 @@ from harness.statistics.population import resample_from
 from harness.statistics.power import smallest_detectable_difference
 from harness.trial import run
 from harness.trial.provenance import cpu_seconds
-from harness.trial.seeding import seed_everything, seed_for, set_numerics
+from harness.trial.seeding import seed_everything, set_numerics
 from harness.trial.start import load_start
 
 HERE = Path(__file__).resolve().parent
@@ -97,18 +97,7 @@ def measure(trial: Trial, root: Path) -> dict[str, Any]:
     model = run.build_model(trial, dataset.info.num_classes)
     load_start(model, trial, root)
     run.channels_last(model)
-    split = dataset.split("train")
-    batches = data.TrainBatches(
-        split,
-        trial.train.T,
-        trial.train.U,
-        trial.train.rule,
-        trial.train_crop,
-        trial.recipe.batch_videos,
-        seed_for(trial.seed, "data"),
-        trial.recipe.augment,
-        loading=loading,
-    )
+    batches = run.train_batches(trial, dataset, loading)
     seed_everything(trial.seed, "train")
     end = run.train(model, batches, trial, validate=lambda: float("nan"))
     trained, spec = cpu_seconds(), trial.dataset

@@ -54,9 +54,10 @@ def storage_at(root: str | Path) -> Storage:
     from pyarrow import ArrowException
     from pyarrow.fs import FileSystem
 
-    if urlsplit(text).username is not None:  # it would stand in records, logs and messages
+    parts = urlsplit(text)
+    if parts.username is not None:  # it would stand in records, logs and messages
         raise UserError(
-            f"{urlsplit(text).scheme}://…@…: a key does not belong in a name; put it where its own tools look "
+            f"{parts.scheme}://…@…: a key does not belong in a name; put it where its own tools look "
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws/credentials, …)"
         )
     try:

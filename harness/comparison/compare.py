@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,12 +162,7 @@ def _rankings(method: Method, seed: int) -> Rankings:
 
 
 def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versus:
-    if result.metric == "mAP":
-        return _versus_by_map(new, base, pair, result)
-    new_SV, base_SV = pair.right()
-    first = pair.base[0]
-    names = class_names(base.trial.dataset)
-    return Versus(
+    versus = Versus(
         new=new,
         base=base,
         refusals=(),
@@ -175,36 +170,32 @@ def _versus(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versu
         seeds=tuple(pair.seeds),
         left_out=tuple(sorted(set(new.seeds) ^ set(base.seeds))),
         result=result,
-        by_seed={"new": (100 * new_SV.mean(1)).tolist(), "base": (100 * base_SV.mean(1)).tolist()},
-        classes=per_class_movers(
-            new_SV, base_SV, [names[k] if k < len(names) else f"class {k}" for k in first.labels]
-        ),
-        factors=per_factor_movers(
-            *(
-                right_by_facet(base.trial.dataset, first.labels, _predicted(side))
-                for side in (pair.new, pair.base)
-            )
-        ),
-        flips=flips(new_SV, base_SV),
-        videos=first.videos,
+        videos=pair.base[0].videos,
+    )
+    return _by_map(versus, pair) if result.metric == "mAP" else _by_answers(versus, pair)
+
+
+def _by_map(versus: Versus, pair: _Pair) -> Versus:
+    """Right or wrong is said of a single label: neither classes nor flips stand here."""
+    sides = {"new": versus.new, "base": versus.base}
+    return replace(
+        versus, by_seed={k: m.lines.loc[pair.seeds, "map"].astype(float).tolist() for k, m in sides.items()}
     )
 
 
-def _versus_by_map(new: Method, base: Method, pair: _Pair, result: Comparison) -> Versus:
-    """Right or wrong is said of a single label: neither classes nor flips stand here."""
-    return Versus(
-        new=new,
-        base=base,
-        refusals=(),
-        notes=tuple(notes(new, base)),
-        seeds=tuple(pair.seeds),
-        left_out=tuple(sorted(set(new.seeds) ^ set(base.seeds))),
-        result=result,
-        by_seed={
-            side: method.lines.loc[pair.seeds, "map"].astype(float).tolist()
-            for side, method in (("new", new), ("base", base))
-        },
-        videos=pair.base[0].videos,
+def _by_answers(versus: Versus, pair: _Pair) -> Versus:
+    new_SV, base_SV = pair.right()
+    labels, dataset = pair.base[0].labels, versus.base.trial.dataset
+    names = class_names(dataset)
+    facets = (right_by_facet(dataset, labels, _predicted(side)) for side in (pair.new, pair.base))
+    return replace(
+        versus,
+        by_seed={"new": (100 * new_SV.mean(1)).tolist(), "base": (100 * base_SV.mean(1)).tolist()},
+        classes=per_class_movers(
+            new_SV, base_SV, [names[k] if k < len(names) else f"class {k}" for k in labels]
+        ),
+        factors=per_factor_movers(*facets),
+        flips=flips(new_SV, base_SV),
     )
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from harness.base.signals import end_with
 from harness.data.manifest import BROKEN, UNTRIED, Entry, Manifest, is_current, stamp
 
-_PR_SET_PDEATHSIG = 1  # of Linux's sys/prctl.h
 Examine = Callable[[str, Path, str, bool, bool], Iterator[Entry]]
 
 
@@ -175,7 +172,7 @@ def _exit_text(code: int | None) -> str:
 def _serve(pipe: Connection, examine: Examine | None, parent: int) -> None:
     """What a worker does: tasks in, ('part', entry) and ('done', None) out, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's to answer
-    _end_with(parent)
+    end_with(parent)
     look = examine or _examiner()
     while True:
         try:
@@ -194,20 +191,6 @@ def _examiner() -> Examine:
     from harness.data.examine import examine  # the decoders are loaded in the workers alone
 
     return examine
-
-
-def _end_with(parent: int) -> None:
-    """End when the parent is gone, killed without a word included. Linux sees to it even where native code holds
-    the interpreter; elsewhere a thread watches."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def default_workers() -> int:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, reduce
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -116,16 +116,13 @@ class Method:
         Raises UserError where they cannot be read, or a record holds one label a video.
         """
         places = tuple(c.place(seed) for c in self.components) or (self.place(seed),)
-        scores_VK, _, videos = _mean_scores(places)
-        root, trial = places[0]
-        predictions = Store(root).predictions(trial)
-        targets_VK = targets_from_predictions(predictions)
-        if targets_VK is None:
+        found = _mean_scores(places)
+        if found.targets_VK is None:
             raise UserError(
-                f"trial {trial} was recorded before several labels a video were kept; run it again to compare by mAP"
+                f"trial {places[0][1]} was recorded before several labels a video were kept; run it again to compare "
+                "by mAP"
             )
-        named = predictions.loc[predictions["group"] == 0, "video"].to_numpy(dtype=str)
-        return scores_VK, targets_VK[np.argsort(named)], videos
+        return found.scores_VK, found.targets_VK, found.videos
 
     def place(self, seed: int) -> tuple[str, str]:
         """(store, trial) of one seed."""
@@ -214,8 +211,8 @@ def _problem(trial_id: str, by_id: pd.DataFrame) -> str | None:
 def _average_line(lines: Sequence[pd.Series]) -> pd.Series:
     """One seed's record of an average, made of its components' records."""
     first = lines[0].copy()
-    scores_VK, labels, _ = _mean_scores(tuple((str(line["root"]), str(line["id"])) for line in lines))
-    metrics = score_metrics(scores_VK, Truth(labels))
+    found = _mean_scores(tuple((str(line["root"]), str(line["id"])) for line in lines))
+    metrics = score_metrics(found.scores_VK, Truth(found.labels))
     for name in [c for c in first.index if c.startswith(("factor_", "val_"))]:
         first[name] = np.nan  # not known of the mean
     for name, value in metrics.items():
@@ -231,27 +228,44 @@ def _average_line(lines: Sequence[pd.Series]) -> pd.Series:
     return first
 
 
+class _Scored(NamedTuple):
+    """Mean scores of trials on the same videos, sorted. targets_VK: every label; None where a video has one."""
+
+    scores_VK: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    videos: tuple[str, ...]
+    targets_VK: NDArray[np.bool_] | None
+
+
 @lru_cache(maxsize=64)
-def _mean_scores(places: tuple[tuple[str, str], ...]) -> tuple[NDArray[np.float64], NDArray[np.int64], tuple]:
-    """(videos, classes) scores, (videos,) labels and the videos in sorted order, mean over trials."""
-    total, known = None, None
+def _mean_scores(places: tuple[tuple[str, str], ...]) -> _Scored:
+    total: _Scored | None = None
     for root, trial in places:
-        scores_VGK, labels, videos = scores_from_predictions(Store(root).predictions(trial))
+        predictions = Store(root).predictions(trial)
+        scores_VGK, labels, videos = scores_from_predictions(predictions)
+        targets_VK = targets_from_predictions(predictions)
         order_V = np.argsort(np.asarray(videos, dtype=str))
-        own = (tuple(videos[i] for i in order_V), tuple(labels[order_V].tolist()))
-        if known is not None and own != known:
+        own = _Scored(
+            scores_VGK.mean(1)[order_V].astype(np.float64),
+            labels[order_V],
+            tuple(videos[i] for i in order_V),
+            None if targets_VK is None else targets_VK[order_V],
+        )
+        if total is None:
+            total = own
+            continue
+        if own.videos != total.videos or not np.array_equal(own.labels, total.labels):
             raise UserError(
                 f"trial {trial} was tested on other videos than {places[0][1]}: no mean of scores"
             )
-        scores_VK = scores_VGK.mean(1)[order_V].astype(np.float64)
-        known, total = own, scores_VK if total is None else total + scores_VK
-    assert total is not None and known is not None, "an average has components"
-    return total / len(places), np.asarray(known[1], dtype=np.int64), known[0]
+        total = total._replace(scores_VK=total.scores_VK + own.scores_VK)
+    assert total is not None, "an average has components"
+    return total._replace(scores_VK=total.scores_VK / len(places))
 
 
 def _average_answers(places: tuple[tuple[str, str], ...]) -> Answers:
-    scores_VK, labels, videos = _mean_scores(places)
-    return Answers(videos, labels, scores_VK.argmax(1))
+    found = _mean_scores(places)
+    return Answers(found.videos, found.labels, found.scores_VK.argmax(1))
 
 
 def method_of_records(text: str, frame: pd.DataFrame) -> Method:

@@ -182,11 +182,10 @@ def load_trunk(model: VideoModel, state: StateDict, source: str | None = None) -
         inflate_2d(state, model)
         return
     own = model.state_dict()
-    by_block = {_PLACE.sub(".at.*.", name): name for name in own}
-    renamed = {by_block.get(name, name): t for name, t in _release(source).rename(state).items()}
+    renamed = _in_our_words(own, _release(source).rename(state))
     trunk = {name: t for name, t in renamed.items() if name.startswith("backbone.")}
     fresh = {n: t for n, t in own.items() if n not in trunk and (n.startswith("head.") or ".at." in n)}
-    _load(model, {**fresh, **{name: _as_shaped(t, own.get(name), 1) for name, t in trunk.items()}}, source)
+    _load(model, {**fresh, **trunk}, source)
 
 
 def inflate_2d(state_dict_2d: StateDict, model: VideoModel) -> None:

@@ -32,10 +32,8 @@ def _section(section: Section) -> Iterator[str]:
     yield f"{'#' * section.level} {_escape(section.heading)}"
     yield from map(_escape, section.sentences)
     if section.grid is not None:
-        words = section.grid.words
-        rules = [":--" if i < words else "--:" for i in range(len(section.grid.header))]
         rows = [map(_escape, cells) for cells in section.grid.rows]
-        yield _grid([map(_escape, section.grid.header), rules, *rows])
+        yield grid([*map(_escape, section.grid.header)], rows, section.grid.words)
     if section.remarks:
         yield _bullets(section.remarks)
 
@@ -48,6 +46,12 @@ def _table_grid(table: Table, columns: tuple[Column, ...]) -> str:
     header = [_header(c) for c in columns]
     rule = [":--" if c.source == "config" else "--:" for c in columns]
     rows = [[_text(line.cells[c.key]) for c in columns] for line in table.rows]
+    return _grid([header, rule, *rows])
+
+
+def grid(header: Sequence[str], rows: Iterable[Iterable[str]], words: int = 1) -> str:
+    """A table of Markdown texts; the first `words` columns are words (left), the others numbers (right)."""
+    rule = [":--" if i < words else "--:" for i in range(len(header))]
     return _grid([header, rule, *rows])
 
 

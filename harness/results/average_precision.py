@@ -13,20 +13,8 @@ from numpy.typing import NDArray
 
 
 def average_precision(scores_V: NDArray[np.floating], positive_V: NDArray[np.bool_]) -> float:
-    """Area (0-1) below the interpolated precision of one class. NaN where no video is positive.
-
-    Videos of equal score enter the ranking together, so the result does not depend on the order of the videos.
-    """
-    total = int(positive_V.sum())
-    if not total:
-        return float("nan")
-    order = np.argsort(-scores_V, kind="stable")
-    ranked, hits = scores_V[order], np.cumsum(positive_V[order])
-    last_of_equals = np.append(ranked[1:] != ranked[:-1], True)
-    hits_P, seen_P = hits[last_of_equals], np.flatnonzero(last_of_equals) + 1
-    precision_P = np.maximum.accumulate((hits_P / seen_P)[::-1])[::-1]
-    recall_P = hits_P / total
-    return float((np.diff(recall_P, prepend=0.0) * precision_P).sum())
+    """Area (0-1) below the interpolated precision of one class. NaN where no video is positive."""
+    return float(Rankings(scores_V[:, None], positive_V[:, None]).average_precisions()[0])
 
 
 def average_precisions(
@@ -43,10 +31,7 @@ def average_precisions(
         raise ValueError(f"scores {scores_VK.shape} for targets {target_VK.shape}")
     if not np.isfinite(scores_VK).all():
         raise ValueError("a score is not finite")
-    positive_VK = np.asarray(target_VK) > 0
-    return np.array(
-        [average_precision(scores_VK[:, k], positive_VK[:, k]) for k in range(scores_VK.shape[1])]
-    )
+    return Rankings(scores_VK, np.asarray(target_VK) > 0).average_precisions()
 
 
 def mean_average_precision(
@@ -60,26 +45,34 @@ def mean_average_precision(
 
 
 class Rankings:
-    """Every class's ranking of the videos, made once: the mAP of many samples of the videos is then a few sums."""
+    """Every class's ranking of the videos, made once: the precisions of many samples of the videos are then a few sums.
 
-    def __init__(self, scores_VK: NDArray[np.floating], target_VK: NDArray[np.bool_]) -> None:
+    Videos of equal score enter a ranking together, so nothing depends on the order of the videos.
+    """
+
+    def __init__(self, scores_VK: NDArray[np.floating], positive_VK: NDArray[np.bool_]) -> None:
         self.order_VK = np.argsort(-scores_VK, axis=0, kind="stable")
         ranked_VK = np.take_along_axis(scores_VK, self.order_VK, axis=0)
-        self.last_VK = np.ones_like(target_VK, dtype=bool)  # of equal scores
+        self.last_VK = np.ones_like(positive_VK, dtype=bool)  # of equal scores
         self.last_VK[:-1] = ranked_VK[1:] != ranked_VK[:-1]
-        self.positive_VK = np.take_along_axis(np.asarray(target_VK) > 0, self.order_VK, axis=0)
+        self.positive_VK = np.take_along_axis(positive_VK, self.order_VK, axis=0)
 
-    def mean_average_precision(self, times_V: NDArray[np.integer]) -> float:
-        """mAP in percent where video v occurs `times_V[v]` times, over the classes that occur; NaN where none does."""
-        times_VK = times_V[self.order_VK]
+    def average_precisions(self, times_V: NDArray[np.integer] | None = None) -> NDArray[np.float64]:
+        """(K,) where video v occurs `times_V[v]` times, by default once; NaN for a class that does not occur."""
+        times_VK = np.ones_like(self.order_VK) if times_V is None else times_V[self.order_VK]
         hits_VK, seen_VK = np.cumsum(times_VK * self.positive_VK, axis=0), np.cumsum(times_VK, axis=0)
         precision_VK = np.where(self.last_VK & (seen_VK > 0), hits_VK / np.maximum(seen_VK, 1), 0.0)
         precision_VK = np.maximum.accumulate(precision_VK[::-1], axis=0)[::-1]
-        occurs_K = hits_VK[-1] > 0
-        if not occurs_K.any():
-            return float("nan")
-        area_K = (np.diff(hits_VK, axis=0, prepend=0) * precision_VK).sum(0)[occurs_K]
-        return 100 * float((area_K / hits_VK[-1][occurs_K]).mean())
+        total_K = hits_VK[-1]
+        recall_VK = hits_VK / np.maximum(total_K, 1)
+        area_K = (np.diff(recall_VK, axis=0, prepend=0.0) * precision_VK).sum(0)
+        return np.where(total_K > 0, area_K, np.nan)
+
+    def mean_average_precision(self, times_V: NDArray[np.integer]) -> float:
+        """mAP in percent of such a sample, over the classes that occur; NaN where none does."""
+        precisions_K = self.average_precisions(times_V)
+        occurs_K = ~np.isnan(precisions_K)
+        return 100 * float(precisions_K[occurs_K].mean()) if occurs_K.any() else float("nan")
 
 
 def hit_at(

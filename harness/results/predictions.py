@@ -25,8 +25,7 @@ def predictions_frame(
         "scores": list(scores_VGK.reshape(V * G, K)),
     }
     if targets_VK is not None:
-        every = [np.flatnonzero(row).astype(np.int32) for row in targets_VK]
-        columns["labels"] = [labels for labels in every for _ in range(G)]
+        columns["labels"] = [np.flatnonzero(row).astype(np.int32) for row in targets_VK for _ in range(G)]
     return pd.DataFrame(columns)
 
 

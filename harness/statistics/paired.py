@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import bdtr
 
-from harness.statistics.intervals import Bools, Floats, Interval, as_pair, paired_difference
+from harness.statistics.intervals import Bools, Floats, Interval, Tested, as_pair, paired_difference
 from harness.statistics.power import detectable
 from harness.statistics.resample import Videos, resampled_difference
 
@@ -94,22 +94,9 @@ def compare(
     if len(seeds) != len(new_SV) or len(set(seeds)) != len(seeds):
         raise ValueError(f"{len(new_SV)} rows of answers need as many seeds, each once; got {list(seeds)}")
     result = paired_difference(new_SV, base_SV, alpha)
-    identical = np.array_equal(new_SV, base_SV)
-    spread = (
-        result.errors if not identical else None
-    )  # no spread to judge by is no test that detects anything
-    return Comparison(
-        difference=result.interval.mean,
-        interval=result.interval,
-        p_value=result.p_value,
-        p_adjusted=result.p_value,
-        verdict=_verdict(result.interval.mean, result.p_value, alpha, new_SV.shape[0]),
-        smallest_detectable=None if spread is None else detectable(spread, alpha),
-        mcnemar=tuple(mcnemar_exact(n, b, s) for n, b, s in zip(new_SV, base_SV, seeds, strict=True)),
-        n_seeds=new_SV.shape[0],
-        n_videos=new_SV.shape[1],
-        alpha=alpha,
-        identical=identical,
+    tests = tuple(mcnemar_exact(n, b, s) for n, b, s in zip(new_SV, base_SV, seeds, strict=True))
+    return _comparison(
+        result, new_SV.shape[1], alpha, identical=np.array_equal(new_SV, base_SV), mcnemar=tests
     )
 
 
@@ -123,19 +110,32 @@ def compare_by(
 ) -> Comparison:
     """As `compare`, by a metric that is no mean over videos (mAP; `resample`): no video is right or wrong."""
     result = resampled_difference(difference_S, n_videos, alpha=alpha, n_draws=n_draws)
-    n_seeds = len(difference_S(np.arange(n_videos)))
+    identical = result.errors is None and result.interval.n > 1
+    return _comparison(result, n_videos, alpha, identical=identical, metric=metric)
+
+
+def _comparison(
+    result: Tested,
+    n_videos: int,
+    alpha: float,
+    *,
+    identical: bool,
+    mcnemar: tuple[McNemar, ...] = (),
+    metric: str = "top-1",
+) -> Comparison:
+    spread = None if identical else result.errors  # no spread to judge by is no test that detects anything
     return Comparison(
         difference=result.interval.mean,
         interval=result.interval,
         p_value=result.p_value,
         p_adjusted=result.p_value,
-        verdict=_verdict(result.interval.mean, result.p_value, alpha, n_seeds),
-        smallest_detectable=None if result.errors is None else detectable(result.errors, alpha),
-        mcnemar=(),
-        n_seeds=n_seeds,
+        verdict=_verdict(result.interval.mean, result.p_value, alpha, result.interval.n),
+        smallest_detectable=None if spread is None else detectable(spread, alpha),
+        mcnemar=mcnemar,
+        n_seeds=result.interval.n,
         n_videos=n_videos,
         alpha=alpha,
-        identical=result.errors is None and n_seeds > 1,
+        identical=identical,
         metric=metric,
     )
 

@@ -50,8 +50,8 @@ def train(
 ) -> Position:
     """Train to the last epoch, from the checkpoint if there is one; returns where it ended, the curve in `history`.
 
-    With several ranks each is given its part of every batch; rank 0 alone writes checkpoints and reports. Raises
-    TrialFailed where the loss of an epoch is no number.
+    With several ranks each is given its part of every batch; rank 0 alone writes checkpoints and is
+    given a `report`. Raises TrialFailed where the loss of an epoch is no number.
     """
     recipe, numerics, steps = trial.recipe, trial.numerics, len(batches)
     transform = InputTransform(trial.input, numerics.device)
@@ -108,7 +108,7 @@ def train(
         at = Position([*at.history, line], resumed_from=at.resumed_from)
         if checkpoints and ranks.rank == 0:
             checkpoints.save(at, model, optimizer, scaler)
-        if report is not None and ranks.rank == 0:
+        if report is not None:
             report(_progress(at.history, recipe.epochs))
     return at
 

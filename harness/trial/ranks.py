@@ -8,10 +8,9 @@ Ray Train: it deadlocked and leaked reservations when it was tried (docs/log.md)
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
+import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,8 +23,9 @@ from typing import Any, BinaryIO
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from harness.base.ports import free_port
+from harness.base.signals import end_with
 from harness.base.text import first_line
 from harness.data import Shard
 from harness.experiment.load import ROOT
@@ -119,9 +119,11 @@ def synchronise_norms(model: nn.Module) -> None:
 
 
 def _synchronised(norm: nn.modules.batchnorm._BatchNorm) -> Callable[[Tensor], Tensor]:
+    alone = norm.forward
+
     def forward(x: Tensor) -> Tensor:
         if not norm.training:
-            return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+            return alone(x)
         others, shape = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
         ranks = dist.get_world_size()
         mean = _Sum.apply(x.float().mean(others)) / ranks
@@ -155,7 +157,7 @@ def together(
     if known is not None or count == 1:
         yield known or ALONE
         return
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryFile() as said:
         paths = {"checkpoint_dir": checkpoint_dir, "data_root": data_root}
         task = {"trial": trial.model_dump(mode="json"), "loaders": loaders}
@@ -163,8 +165,8 @@ def together(
         others = [_start(rank, port, task, said) for rank in range(1, count)]
         try:
             _join(0, count, port, trial.numerics)
+            # The test is the last that all do together: what the others do after it is not waited for.
             yield Ranks(0, count)
-            _wait(others)
         except Exception as error:
             cause = _cause(others, said, error)
             if cause is error:
@@ -205,17 +207,13 @@ def _join(rank: int, count: int, port: int, numerics: Numerics) -> None:
     )
 
 
-def _wait(others: list[subprocess.Popen[bytes]]) -> None:
-    for other in others:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            other.wait(END_SECONDS)
-
-
 def _cause(others: list[subprocess.Popen[bytes]], said: BinaryIO, error: Exception) -> Exception:
     """What to raise for rank 0's error: it may only be the echo of another rank's end."""
     if not any(word in str(error).lower() for word in _ECHO):
         return error
-    _wait(others)
+    for other in others:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            other.wait(END_SECONDS)
     ends = {rank: other.poll() for rank, other in enumerate(others, start=1)}
     killed = [
         f"rank {rank} ({signal.Signals(-code).name})" for rank, code in ends.items() if code and code < 0
@@ -231,12 +229,6 @@ def _cause(others: list[subprocess.Popen[bytes]], said: BinaryIO, error: Excepti
     return RuntimeError(f"rank {failed[0]}: {words[-1] if words else first_line(error)}")
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 def _device() -> torch.device:
     """Where the ranks' messages must lie."""
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
@@ -246,7 +238,7 @@ def main() -> None:
     """Rank N of a trial, told on stdin; it ends with its rank 0, however that ends."""
     from harness.trial.run import run_trial
 
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    end_with(os.getppid())
     rank, port = int(sys.argv[1]), int(sys.argv[2])
     task = json.load(sys.stdin)
     trial = Trial.model_validate(task.pop("trial"))

@@ -62,7 +62,7 @@ def run_trial(
     with together(trial, known, checkpoint_dir=checkpoint_dir, data_root=data_root, loaders=loaders) as ranks:
         ready = _build(trial, data_root or data.data_root())
         loading = _loading(trial, loaders)
-        batches = _train_batches(trial, ready.dataset, loading, ranks)
+        batches = train_batches(trial, ready.dataset, loading, ranks)
         select, test = (_Test(trial, ready.dataset, *one, loading, ranks) for one in _tests(trial))
         judge = _judge(ready.dataset)
         seed_everything(trial.seed, "train")
@@ -113,9 +113,10 @@ def _build(trial: Trial, root: Path) -> _Built:
     return _Built(dataset, model, start_sha256, counted, shared)
 
 
-def _train_batches(
-    trial: Trial, dataset: data.Dataset, loading: data.Loading, ranks: Ranks
+def train_batches(
+    trial: Trial, dataset: data.Dataset, loading: data.Loading, ranks: Ranks = ALONE
 ) -> data.TrainBatches:
+    """A rank's part of the trial's training batches."""
     return data.TrainBatches(
         dataset.split("train"),
         trial.train.T,
@@ -291,11 +292,13 @@ class _Test:
 
 
 def _check_device(trial: Trial) -> None:
-    if trial.numerics.device == "cuda" and not torch.cuda.is_available():
+    if trial.numerics.device != "cuda":
+        return
+    if not torch.cuda.is_available():
         raise SurroundingsError(
             "the profile asks for a GPU (numerics.device: cuda), and torch sees none on this machine"
         )
-    if trial.numerics.device == "cuda" and torch.cuda.device_count() < trial.numerics.gpus:
+    if torch.cuda.device_count() < trial.numerics.gpus:
         raise SurroundingsError(
             f"the profile asks for {trial.numerics.gpus} GPUs a trial (numerics.gpus), and torch sees "
             f"{torch.cuda.device_count()} here"

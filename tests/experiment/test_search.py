@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from types import ModuleType
 
@@ -10,17 +9,14 @@ import pytest
 
 from harness.experiment.identity import trial_id
 from harness.experiment.load import EXPERIMENTS, load_profile
+from tests.scripts import script_at
 
 CHOSEN = "c1"
 
 
 @pytest.fixture(scope="module")
 def search() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("search_embedded", EXPERIMENTS / "search" / "embedded.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_at(EXPERIMENTS / "search" / "embedded.py")
 
 
 @pytest.mark.parametrize("row", ["dsa", "final", "res2"])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from harness.base.ports import free_port
 from harness.experiment.load import ROOT
 
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -26,7 +26,7 @@ class Nodes:
     """A head without a CPU and `workers` nodes of one CPU each, with a token of their own."""
 
     def __init__(self, folder: Path, workers: int) -> None:
-        self.port, self.workers = _free_port(), workers
+        self.port, self.workers = free_port(), workers
         self.address = f"127.0.0.1:{self.port}"
         path = {"PYTHONPATH": str(ROOT)}  # the stand-in trials are tests, which are not shipped
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0f" * 32}
@@ -51,7 +51,7 @@ class Nodes:
             self._until_there_are(2 + number)
 
     def _start(self, *options: str) -> None:
-        own = (f"--{name}-port={_free_port()}" for name in OWN_PORTS)  # the defaults are one a machine
+        own = (f"--{name}-port={free_port()}" for name in OWN_PORTS)  # the defaults are one a machine
         any_port = ("--min-worker-port=0", "--max-worker-port=0")
         ip = "--node-ip-address=127.0.0.1"
         command = [RAY, "start", *options, ip, *own, *any_port, "--object-store-memory=100000000", "--block"]
@@ -110,12 +110,6 @@ class Nodes:
                 if str(self.port) in command and "ray" in command:
                     found.append((int(path.parent.name), command))
         return found
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _kill(pid: int) -> None:

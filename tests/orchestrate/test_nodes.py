@@ -69,9 +69,8 @@ def test_a_node_is_killed_in_mid_run(nodes: Nodes, tmp_path: Path) -> None:
     worker = _waiting(tmp_path, driver)["pid"]
     nodes.kill_node_of(worker)
     end = time.monotonic() + WAIT
-    while Path(
-        f"/proc/{worker}"
-    ).exists():  # it notices its raylet's end by itself; until then it could go on
+    # It notices its raylet's end by itself, and could go on until then.
+    while Path(f"/proc/{worker}").exists():
         assert time.monotonic() < end, "the worker outlives its node"
         time.sleep(0.1)
     (tmp_path / "go").touch()

@@ -1,4 +1,4 @@
-"""Headless Chromium for tests, over the W3C WebDriver protocol and nothing but the standard library.
+"""Headless Chromium for tests, over the W3C WebDriver protocol and the standard library.
 
 with Browser(folder) as browser:
     browser.open(page)
@@ -11,7 +11,6 @@ import base64
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -19,6 +18,8 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from harness.base.ports import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -56,7 +57,7 @@ class Browser:
     """One headless window of 1280 × 900 CSS pixels; `profile` is an empty folder for its files."""
 
     def __init__(self, profile: Path) -> None:
-        self._port = _free_port()
+        self._port = free_port()
         self._flags = [*FLAGS, f"--user-data-dir={profile}", "--window-size=1280,900"]
         self._session = ""
 
@@ -154,9 +155,3 @@ class Browser:
         except urllib.error.HTTPError as error:
             value = json.load(error)["value"]
             raise AssertionError(f"{value['error']}: {value['message'].splitlines()[0]}") from None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
