@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.experiment.paper import PaperRow, PaperTable
-from harness.experiment.spec import Counting
 from harness.methods import Gathered, Method
-from harness.reports.cost_table import RowCost, paper_number
+from harness.reports.cost_table import RowCost, counted_otherwise, paper_number
 from harness.reports.table import EMPTY, Cell, Column, Line, Panel, empty, significant, word
 from harness.results.metrics import COSTS, FACET, CostKind, metric
 from harness.statistics.intervals import mean_interval
@@ -63,8 +64,13 @@ _PAPER = (
 )
 
 
-def columns_of(gathered: Gathered, paper: PaperTable | None) -> tuple[Column, ...]:
-    """The metrics asked for, the dataset's facets, the cost as run and at full scale, and the paper's numbers."""
+def columns_of(
+    gathered: Gathered, paper: PaperTable | None, row_costs: Mapping[str, RowCost]
+) -> tuple[Column, ...]:
+    """The metrics asked for, the dataset's facets, the cost as run and at full scale, and the paper's numbers.
+
+    row_costs  of every row by name; the count by the paper's rules has a column where it is another than the fair one
+    """
     accuracy = [
         Column(
             name, metric(name).title, "ours", unit=metric(name).unit, keep=9, direction=metric(name).direction
@@ -79,7 +85,7 @@ def columns_of(gathered: Gathered, paper: PaperTable | None) -> tuple[Column, ..
     ]
     costs = [_cost_column(key, gathered) for key in _costs_of(gathered)]
     printed = [c for c in _PAPER if paper is not None and _printed_anywhere(c, paper)]
-    several = any(row.counting != Counting() for row in gathered.experiment.rows)
+    several = counted_otherwise(row_costs.values())
     full = [c for c in _FULL if several or c.key != "counted_gmacs"]
     return (*_DECLARED, *accuracy, *by_facet, *costs, *full, *printed)
 

@@ -136,7 +136,7 @@ def cost_table(
         title=title,
         caption="One training pass of the paper's networks at the paper's input; nothing is trained. "
         f"GFLOPs and GMACs: {CONVENTION}.",
-        columns=tuple(c for c in COLUMNS if c.key != "fair_gmacs" or _counted_in_several_ways(costs)),
+        columns=tuple(c for c in COLUMNS if c.key != "fair_gmacs" or counted_otherwise([cost for _, cost, _ in costs])),
         rows=tuple(lines),
         notes=(_deviation_note(costs), _counter_note(lines), *_experiment_notes(experiments)),
         profile="paper's scale",
@@ -144,9 +144,10 @@ def cost_table(
     )
 
 
-def _counted_in_several_ways(costs: Sequence[tuple[str, RowCost, PaperRow | None]]) -> bool:
-    """Whether rows differ in crop or operations, so that their GMACs cannot be held against each other."""
-    return len({(cost.crop_px, cost.row.counting.operations) for _, cost, _ in costs}) > 1
+def counted_otherwise(costs: Iterable[RowCost]) -> bool:
+    """Whether the count by the paper's rules is for any row another than the fair one, which has one crop and all
+    operations: both stand in the table then."""
+    return any(cost.crop_px != FAIR_CROP_PX or cost.row.counting.operations != "all" for cost in costs)
 
 
 def _operations(row: Row) -> str:

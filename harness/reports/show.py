@@ -74,10 +74,11 @@ def cell_facts(
     numbers = load_paper()
     printed = numbers.table(experiment.paper_table) if experiment.paper_table else None
     gathered = gather(experiment, profile, frame)
-    columns = columns_of(gathered, printed)
+    costs = row_costs(experiment, profile)
+    columns = columns_of(gathered, printed, costs)
     chosen = _find(columns, wanted, experiment)
     (own,) = (method for method in gathered.methods if method.label == row)
-    cell = line_of(gathered, own, columns, printed, row_costs(experiment, profile)[row]).cells[chosen.key]
+    cell = line_of(gathered, own, columns, printed, costs[row]).cells[chosen.key]
     seeds = _seeds(own, chosen) if chosen.source != "paper" else ()
     return _facts((experiment, profile, row), chosen, cell, numbers.source, seeds)
 

@@ -48,7 +48,8 @@ def table_of(gathered: Gathered, numbers: PaperNumbers) -> Table:
     """The table of methods that are gathered already."""
     experiment = gathered.experiment
     printed = numbers.table(experiment.paper_table) if experiment.paper_table else None
-    columns, costs = columns_of(gathered, printed), row_costs(experiment, gathered.profile)
+    costs = row_costs(experiment, gathered.profile)
+    columns = columns_of(gathered, printed, costs)
     reading, resolved = _reading(gathered, printed)
     return Table(
         name=experiment.name,

@@ -11,7 +11,7 @@ import pytest
 
 from harness.experiment import load_experiment, load_profile
 from harness.experiment.paper import load_paper
-from harness.experiment.spec import Profile, Row
+from harness.experiment.spec import Counting, Experiment, Profile, Row
 from harness.methods import gather
 from harness.plan.expand import plan_trials
 from harness.reports import build_table
@@ -80,6 +80,24 @@ def test_rows_of_other_crops_have_a_column_in_one_counting() -> None:
     assert fair is not None and own is not None and fair < own / 1.9
     alike = cost_table([load_experiment("something_v1")], load_profile("something_v1"), load_paper())
     assert "fair_gmacs" not in {column.key for column in alike.columns}
+
+
+def test_both_counts_stand_in_results_wherever_they_stand_in_costs(tmp_path: Path) -> None:
+    found = {n: _keys(load_experiment(n), n, tmp_path) for n in ("activitynet_1_3", "something_v1")}
+    assert {name: "counted_gmacs" in keys for name, keys in found.items()} == {
+        "activitynet_1_3": True,
+        "something_v1": False,
+    }
+    alike = load_experiment("something_v1")
+    rows = tuple(row.model_copy(update={"counting": Counting(crop_px=256)}) for row in alike.rows)
+    all_at_256 = alike.model_copy(update={"rows": rows})
+    assert "counted_gmacs" in _keys(all_at_256, "something_v1", tmp_path)
+    costs = cost_table([all_at_256], load_profile("something_v1"), load_paper())
+    assert "fair_gmacs" in {column.key for column in costs.columns}
+
+
+def _keys(experiment: Experiment, profile: str, runs: Path) -> set[str]:
+    return {column.key for column in build_table(experiment, load_profile(profile), load(runs)).columns}
 
 
 def test_a_row_that_was_never_run_says_so_and_how_to_run_it(tmp_path: Path) -> None:
