@@ -125,6 +125,8 @@ class Counting(Frozen):
 class Row(Frozen):
     """One line of a table: what it changes against the experiment's `defaults`.
 
+    scaled      options that hold under a profile that scales networks down (what keeps a family whole at 32 px); the
+                paper's network is counted without them
     paper       the paper's row whose numbers stand beside it (default: the row's own name)
     recipe      a recipe's file, or what the row changes of it
     counting    how the printed cost was counted, where that is not a training pass with all operations
@@ -137,6 +139,7 @@ class Row(Frozen):
     name: str = Field(min_length=1)
     model: str
     options: Options = Field(default_factory=dict)
+    scaled: Options = Field(default_factory=dict)
     inside: tuple[Inside, ...] = ()
     aggregation: Aggregation = Aggregation()
     train: TrainSampling
@@ -177,7 +180,7 @@ class Experiment(Declared):
 
     variants  files (beside this one, or paths) of models and modules that rows name
     dataset   what its rows are set for: commands without names take it under profiles of this dataset alone
-    differ    what its rows may differ in by declaration (a benchmark: recipe, views, crop, sampling)
+    differ    what its rows may differ in by declaration (a benchmark: recipe, views, crop, sampling, scale)
     """
 
     also_read: ClassVar[tuple[str, ...]] = ("defaults", "grid", "exclude")  # they are merged into the rows
@@ -191,7 +194,7 @@ class Experiment(Declared):
     notes: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     dataset: str | None = None
-    differ: tuple[Literal["recipe", "views", "crop", "sampling", "input", "start"], ...] = ()
+    differ: tuple[Literal["recipe", "views", "crop", "sampling", "input", "start", "scale"], ...] = ()
 
     @model_validator(mode="after")
     def _row_names(self) -> Experiment:

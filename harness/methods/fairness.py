@@ -62,7 +62,10 @@ RULES = (
     Rule("numerics", "must"),
     Rule("network.model", "said"),
     Rule("network.options.dropout", "must", "recipe", shared=True),
-    *(Rule(f"network.options.{key}", "must", shared=True) for key in ("width", "stem_kernel", "inflate")),
+    *(
+        Rule(f"network.options.{key}", "must", "scale", shared=True)
+        for key in ("width", "stem_kernel", "inflate")
+    ),
     Rule("network", "is"),
     Rule("decoder", "must"),
     Rule("machine", "noted"),

@@ -204,6 +204,8 @@ def row_network(experiment: Experiment, row: Row, profile: Profile) -> Network:
     try:
         known = model_entry(row.model).options()
         scaled = {key: value for key, value in profile.scale.options.items() if key in known}
+        if profile.scale.options:
+            scaled |= row.scaled
         resolved = resolve(
             row.model,
             {**scaled, **row.options},
@@ -216,7 +218,7 @@ def row_network(experiment: Experiment, row: Row, profile: Profile) -> Network:
         words = str(error).replace(":", " ").split()  # the key that is wrong often leads the message
         key = "model" if words[:2] == ["unknown", "model"] or words[0] == "model" else "aggregation"
         where = place_of(experiment, "rows", row.name, key, words[0])
-        if words[0] in profile.scale.options and words[0] not in row.options:
+        if words[0] in profile.scale.options and words[0] not in {**row.options, **row.scaled}:
             where = place_of(profile, "scale", words[0])
         raise UserError(f"{where}: row {row.name!r}: {error}") from None
     return Network.model_validate(asdict(resolved))

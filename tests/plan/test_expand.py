@@ -14,7 +14,7 @@ from harness.experiment import load_experiment, load_profile
 from harness.experiment.datasets import ScriptedDigits
 from harness.experiment.identity import trial_id
 from harness.experiment.load import ROOT
-from harness.experiment.spec import Experiment, Profile, TestProtocol
+from harness.experiment.spec import Experiment, Profile, Scale, TestProtocol
 from harness.plan.expand import Planned, distinct, plan_trials, test_protocol, with_starts
 from tests.experiment.files import EXPERIMENT, PROFILE, spoiled, write
 
@@ -106,6 +106,27 @@ def test_a_module_built_for_four_snippets_takes_groups_of_four_only(
         test_protocol(experiment, row, _without_test(profile))
     fitting = row.model_copy(update={"test": TestProtocol(U=4, grouping="all")})
     assert test_protocol(experiment, fitting, _without_test(profile)).U == 4
+
+
+def test_scaled_options_hold_where_the_profile_scales_and_nowhere_else(
+    experiment: Experiment, profile: Profile
+) -> None:
+    first = experiment.rows[0].model_copy(update={"scaled": {"stem_kernel": 3}})
+    mine = experiment.model_copy(update={"rows": (first,)})
+    small, full = (
+        plan_trials(mine, profile.model_copy(update={"scale": scale}), [0])[0].trial.network.options
+        for scale in (profile.scale, Scale())
+    )
+    assert (small["width"], small["stem_kernel"]) == (8, 3)
+    assert (full["width"], full["stem_kernel"]) == (64, 7)
+
+
+def test_an_unknown_scaled_option_is_refused_as_the_rows(tmp_path: Path, profile: Profile) -> None:
+    text = spoiled(EXPERIMENT, "- name: plain\n", "- name: plain\n    scaled: {stem_kernle: 3}\n")
+    with pytest.raises(
+        UserError, match=r"row 'plain': .*no option 'stem_kernle' \(did you mean 'stem_kernel'"
+    ):
+        plan_trials(load_experiment(write(tmp_path, "mine", text)), profile, [0])
 
 
 def test_a_mistake_of_what_was_made_in_python_names_it(experiment: Experiment, profile: Profile) -> None:

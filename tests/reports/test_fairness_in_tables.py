@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.experiment import Profile, load_experiment
+from harness.experiment import Profile, load_experiment, load_profile
+from harness.experiment.load import EXPERIMENTS
 from harness.methods import gather, refusals
-from harness.methods.fairness import RULES, rule_of
+from harness.methods.fairness import RULES, departures, rule_of, setting_of, trial_facts
 from harness.plan.expand import plan_trials
 from harness.reports import build_table
 from harness.results import Store, load
@@ -25,6 +26,18 @@ def _with(root: Path, profile: Profile, tmp_path: Path, row: str, top1: float, *
         if planned.row == row:
             mine.write(make_record(planned, top1, **options), planned)
     return load(mine.root, root)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if path.stem != "paper"))
+def test_no_row_of_a_shipped_table_is_refused_beside_the_others(name: str) -> None:
+    """Of what is declared alone: a row that would be trained for days and then be shown as not comparable."""
+    experiment = load_experiment(name)
+    own = (EXPERIMENTS / "profiles" / f"{name}.yaml").exists()
+    planned = plan_trials(experiment, load_profile(name if own else "embedded"), [0])
+    rows = {p.row: trial_facts(p.trial.model_dump_json()) for p in planned}
+    allowed = {*experiment.differ, "views"}
+    setting = setting_of(rows.values(), allowed)
+    assert {row: found for row, one in rows.items() if (found := departures(one, setting, allowed))} == {}
 
 
 @pytest.mark.parametrize("options", [{"dataset_manifest": "0ddba11"}, {"version_decord": "0.5.0"}, {}])
