@@ -25,6 +25,7 @@ from harness.reports.cost_table import RowCost, row_costs
 from harness.results import Store
 from harness.results.metrics import FACET
 
+MANY = 16  # rows beyond which points bear numbers and a key beside the panel tells the names
 COST_SPREAD = 1.05  # rows that cost the same within 5 % make no picture of accuracy against cost
 
 
@@ -92,7 +93,8 @@ def _family(name: str) -> int:
 
 def accuracy_vs_cost(gathered: Gathered, rows: list[Method], paper: PaperTable) -> Figure:
     """Two panels, never one: the paper's points (its benchmark on another dataset) and ours."""
-    figure, (left, right) = style.new_figure(10, 4.2, 2)
+    width, height = (10, 4.2) if len(rows) <= MANY else (13, 7)
+    figure, (left, right) = style.new_figure(width, height, 2)
     printed = {n: r for n, r in paper.rows.items() if r.top1 and r.gflops and r.views}
     xs = [r.gflops * r.views for r in printed.values() if r.gflops and r.views]
     _cost_panel(left, xs, [r.top1 or 0.0 for r in printed.values()], list(printed))
@@ -101,7 +103,7 @@ def accuracy_vs_cost(gathered: Gathered, rows: list[Method], paper: PaperTable) 
     ys = [cell.value or 0.0 for cell in cells]
     for x, row, cell in zip(map(_inference_gmacs, rows), rows, cells, strict=True):
         if cell.interval:
-            right.vlines(x, *cell.interval, color=style.COLOURS[_family(row.label)], lw=1.2)
+            right.vlines(x, *np.clip(cell.interval, 0, 100), color=style.COLOURS[_family(row.label)], lw=1.2)
     _cost_panel(right, [_inference_gmacs(row) for row in rows], ys, [row.label for row in rows])
     right.set_title(f"ours: {_where(gathered)}; mean, 95 % interval")
     return figure
@@ -117,6 +119,10 @@ def _cost_panel(axes: Axes, xs: list[float], ys: list[float], labels: list[str])
     axes.set_xlabel("GMACs × views of one test video")
     axes.margins(x=0.18)
     _accuracy_axis(axes)
+    if len(labels) > MANY:
+        key = "\n".join(f"{number}  {label}" for number, label in enumerate(labels, start=1))
+        axes.annotate(key, (1.02, 1), xycoords="axes fraction", va="top", fontsize=8, linespacing=1.35)
+        labels = [str(number) for number in range(1, len(labels) + 1)]
     style.label_points(axes, xs, ys, labels)
 
 
@@ -136,7 +142,7 @@ def seed_spread(gathered: Gathered, rows: list[Method]) -> Figure:
         axes.plot(values, heights, "o", color=style.FAINT, mec=style.INK, ms=5, mew=0.6)
         axes.plot(values.mean(), place - 0.14, "|", color=style.INK, ms=11, mew=2.2)
         if cell.interval:
-            axes.hlines(place - 0.14, *cell.interval, color=style.INK, lw=1.8)
+            axes.hlines(place - 0.14, *np.clip(cell.interval, 0, 100), color=style.INK, lw=1.8)
     axes.set_yticks(range(len(rows)), [f"{row.label}  (n = {len(row.lines)})" for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
@@ -147,7 +153,8 @@ def seed_spread(gathered: Gathered, rows: list[Method]) -> Figure:
 
 def learning_curves(gathered: Gathered, rows: list[Method]) -> Figure:
     """Top-1 on the validation split by epoch: mean over seeds, shaded from the lowest to the highest seed."""
-    figure, (axes,) = style.new_figure(7, 4)
+    height = max(4, 1 + 0.2 * len(rows))  # inches: a name a row stands beside the curves
+    figure, (axes,) = style.new_figure(7, height)
     last_epoch, ends = 1, []
     for place, row in enumerate(rows):
         curves_SE = _curves(row)
@@ -164,7 +171,7 @@ def learning_curves(gathered: Gathered, rows: list[Method]) -> Figure:
         )
         last_epoch = max(last_epoch, len(epochs))
         ends.append(float(curves_SE[:, -1].mean()))
-    _end_labels(axes, last_epoch, ends, [row.label for row in rows])
+    _end_labels(axes, last_epoch, ends, [row.label for row in rows], gap=0.22 / height)
     axes.set_xlabel("epoch")
     axes.set_ylabel("top-1 on val, %: mean and range over seeds")
     axes.set_title(f"{gathered.experiment.title}\nours: {_where(gathered)}")
@@ -180,10 +187,10 @@ def _curves(row: Method) -> NDArray[np.float64]:
     return np.stack(curves)
 
 
-def _end_labels(axes: Axes, x: float, ends: list[float], names: list[str]) -> None:
-    """Names beside the curves' ends instead of a legend, moved apart where ends meet."""
+def _end_labels(axes: Axes, x: float, ends: list[float], names: list[str], gap: float) -> None:
+    """Names beside the curves' ends instead of a legend, moved apart by `gap` of the axis where ends meet."""
     low, high = axes.get_ylim()
-    heights = style.spread_out(ends, gap=(high - low) * 0.055)
+    heights = style.spread_out(ends, (high - low) * gap, (low, high))
     for name, end, height in zip(names, ends, heights, strict=True):
         axes.annotate(
             name,
@@ -193,7 +200,7 @@ def _end_labels(axes: Axes, x: float, ends: list[float], names: list[str]) -> No
             va="center",
             fontsize=8,
             color=style.INK,
-            arrowprops={"arrowstyle": "-", "color": style.FAINT, "lw": 0.8},
+            arrowprops={"arrowstyle": "-", "color": style.FAINT, "lw": 0.8, "relpos": (0, 0.5)},
             annotation_clip=False,
         )
     axes.set_xlim(1, x)

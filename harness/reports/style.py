@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
+from scipy.optimize import isotonic_regression
 
 from harness.reports.write import write_bytes
 
@@ -148,18 +148,17 @@ def _outside(box: Bbox, axes: Axes) -> float:
     return float(box.width * box.height) - covered
 
 
-def spread_out(values: Sequence[float], gap: float) -> list[float]:
-    """The values moved apart so that neighbours are at least `gap` apart, in their old order."""
+def spread_out(
+    values: Sequence[float], gap: float, within: tuple[float, float] = (-np.inf, np.inf)
+) -> list[float]:
+    """The nearest places (least squares) at least `gap` apart in the values' order, all `within` bounds.
+
+    Where the bounds leave no room for that, the upper ones are overstepped.
+    """
     order = np.argsort(values, kind="stable")
-    placed = np.array(values, dtype=float)
-    for _ in range(200):
-        moved = False
-        for low, high in pairwise(order):
-            lack = gap - (placed[high] - placed[low])
-            if lack > 1e-9:
-                placed[low] -= lack / 2
-                placed[high] += lack / 2
-                moved = True
-        if not moved:
-            break
+    steps = gap * np.arange(len(values))
+    fitted = isotonic_regression(np.asarray(values, dtype=float)[order] - steps).x
+    low, high = within
+    placed = np.empty(len(values))
+    placed[order] = fitted.clip(low, max(low, high - steps[-1])) + steps
     return [float(v) for v in placed]

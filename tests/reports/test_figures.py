@@ -85,9 +85,16 @@ def test_spread_out_keeps_order_and_distance(values: list[float], gap: float) ->
     placed = spread_out(values, gap)
     order = sorted(range(len(values)), key=lambda i: values[i])
     for low, high in itertools.pairwise(order):
-        assert placed[high] - placed[low] >= gap * 0.98
+        assert placed[high] - placed[low] >= gap * (1 - 1e-9)
     apart = all(abs(a - b) >= gap for a, b in itertools.combinations(values, 2))
-    assert placed == values or not apart
+    assert placed == pytest.approx(values) or not apart
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=20))
+def test_spread_out_stays_within_its_bounds(values: list[float]) -> None:
+    placed = spread_out(values, 5, (0, 100))
+    assert min(placed) >= -1e-9 and max(placed) <= 100 + 1e-9
+    assert all(b - a >= 5 - 1e-9 for a, b in itertools.pairwise(sorted(placed)))
 
 
 @settings(max_examples=8, deadline=None)
