@@ -80,7 +80,7 @@ class Manifest:
         self.entries[entry.path] = entry
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(vars(entry)) + "\n")
+            file.write(f"\n{json.dumps(vars(entry))}\n")  # a line that a stop cut in half ends here
 
     def save(self, paths: Iterable[str]) -> None:
         """Write the entries of these paths, sorted, under the final name; the journal is then done with."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from harness.base.signals import end_with
+from harness.base.signals import SIGNALS, end_with
 from harness.data.manifest import BROKEN, UNTRIED, Entry, Manifest, is_current, stamp
 
 Examine = Callable[[str, Path, str, bool, bool], Iterator[Entry]]
@@ -112,7 +112,11 @@ class _Worker:
         self.pipe: Connection
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self._examine, os.getpid()), daemon=True)
-        self._process.start()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self._process.start()  # it stays deaf to them: a wish to stop is this process's to answer, no video's fault
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def give(self, task: Task, options: Options) -> None:
@@ -171,7 +175,6 @@ def _exit_text(code: int | None) -> str:
 
 def _serve(pipe: Connection, examine: Examine | None, parent: int) -> None:
     """What a worker does: tasks in, ('part', entry) and ('done', None) out, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's to answer
     end_with(parent)
     look = examine or _examiner()
     while True:

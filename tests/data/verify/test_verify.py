@@ -177,6 +177,10 @@ def test_a_killed_check_goes_on_where_it_stopped(tmp_path: Path) -> None:
         file.write('{"video_id": "hang", "pa')
     manifest = Manifest.load(tmp_path / "m")
     assert len(manifest.entries) == 6
+    manifest.note(replace(manifest.entries["v0.mp4"], frames=77))
+    assert Manifest.load(tmp_path / "m").entries["v0.mp4"].frames == 77, (
+        "the half line takes no other with it"
+    )
     (tmp_path / "hang.mp4").rename(tmp_path / "fine.mp4")
     work[-1] = Task("fine", tmp_path / "fine.mp4", "fine.mp4")
     verify(manifest, work, Options(workers=1), examine=misbehave)
