@@ -37,6 +37,10 @@ class PublishedSource:
         """The videos that the annotation files list, and where they were found. Raises UserError."""
         raise NotImplementedError
 
+    def names(self, spec: Any) -> tuple[str, ...]:
+        """Class names in label order, from the annotation files alone: no video is looked for. Raises UserError."""
+        raise NotImplementedError
+
     def describe(self, spec: Any) -> Sizes | None:
         if self.sizes is None or not spec.held_out:
             return self.sizes
@@ -48,7 +52,7 @@ class PublishedSource:
     def class_names(self, spec: Any) -> tuple[str, ...]:
         """Known from the user's annotation files alone: empty where no root says where they are. Read once."""
         try:
-            return self.listing(spec).class_names
+            return self.names(spec)
         except UserError:
             return ()
 
@@ -219,10 +223,22 @@ class PublishedDataset:
         self.info = self._info(excluded)
 
     def split(self, role: Role) -> Split:
-        """The videos of one role, in the order of the lists."""
+        """The videos of one role, in the order of the lists. Raises UserError where none of them can be read: a number
+        over no video would be none."""
         import pandas as pd
 
         videos = self._by_role[check_role(role, self.info)]
+        if not videos:
+            lost = len(self.info.excluded.get(role, {}))
+            remedy = (
+                "`held_out: 0` does without"
+                if role == "select" and not lost
+                else "see `harness data describe`"
+            )
+            raise UserError(
+                f"dataset {self.spec.name!r}: no video plays {role} ({self.info.splits[role]}), {lost} are missing or "
+                f"broken; {remedy}"
+            )
         table = pd.DataFrame(
             {
                 "video_id": [v.video_id for v, _ in videos],

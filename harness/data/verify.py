@@ -28,12 +28,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Options:
-    """How videos are looked at. seconds: the most that one stage of one video may take."""
+    """How videos are looked at.
+
+    seconds: the most that one stage of one video may take. retry_broken: look again at what was found broken, though
+    the file is the same (a permission, a disk, the time limit).
+    """
 
     try_decord: bool = True
     every_frame: bool = False
     seconds: float = 120
     workers: int = 1
+    retry_broken: bool = False
 
 
 def verify(
@@ -62,14 +67,11 @@ def verify(
 def _known(entry: Entry | None, task: Task, options: Options) -> bool:
     if entry is None or not is_current(entry, task.path):
         return False
-    if options.every_frame and not entry.whole and entry.status != BROKEN:
+    if entry.status == BROKEN:
+        return not options.retry_broken
+    if options.every_frame and not entry.whole:
         return False
-    return (
-        not options.try_decord
-        or entry.decord != UNTRIED
-        or entry.status == BROKEN
-        or entry.decoder == "frames"
-    )
+    return not options.try_decord or entry.decord != UNTRIED or entry.decoder == "frames"
 
 
 def _examined(tasks: Sequence[Task], options: Options, examine: Examine | None) -> Iterator[Entry]:

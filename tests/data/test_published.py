@@ -104,6 +104,21 @@ def test_a_profile_that_names_a_manifest_refuses_another_copy(small: Path) -> No
         open_dataset(kinetics(small, manifest="0123456789ab"), small / "data")
 
 
+def test_a_role_without_a_readable_video_is_refused(small: Path) -> None:
+    """No number stands on no video: a role whose videos are all missing, and a share that takes none."""
+    for path in (small / "copy" / "val").rglob("*.mp4"):
+        path.unlink()
+    verify_dataset(kinetics(small), small / "data", workers=1)
+    dataset = open_dataset(kinetics(small), small / "data")
+    with pytest.raises(UserError, match=r"no video plays report \(val\), 2 are missing or broken"):
+        dataset.split("report")
+    fake_copies.kinetics(small / "one", "flat", train=1, val=1, defects=False, classes=("a", "b"))
+    spec = parse_dataset({"name": "kinetics_400", "root": str(small / "one")})
+    prepare(spec, small / "data", workers=1)
+    with pytest.raises(UserError, match=r"no video plays select .*`held_out: 0` does without"):
+        open_dataset(spec, small / "data").split("select")
+
+
 def test_a_video_that_changed_since_the_check_is_noticed_when_it_is_prepared(small: Path) -> None:
     before = prepare(kinetics(small), small / "data", workers=1)
     victim = next((small / "copy" / "train").glob("*.mp4"))
