@@ -234,3 +234,14 @@ def test_a_pinned_specification_carries_the_copy_into_the_identity(small: Path) 
     spec = kinetics(small)
     info = prepare(spec, small / "data", workers=1)
     assert pinned(spec, small / "data").manifest == info.manifest_hash
+
+
+@pytest.mark.parametrize("asked", [None, 12])
+def test_a_plan_counts_the_checked_copy(small: Path, asked: int | None) -> None:
+    """Published sizes would call a copy of ten classes days of work; a profile may say the hash's beginning."""
+    info = prepare(kinetics(small), small / "data", workers=1)
+    spec = kinetics(small, **({"manifest": info.manifest_hash[:asked]} if asked else {}))
+    sizes = describe(pinned(spec, small / "data"))
+    assert sizes is not None and describe(kinetics(small)) != sizes
+    assert (sizes.videos, sizes.num_classes) == (info.counts, 2)
+    assert (sizes.frames, sizes.fps, tuple(sizes.size_wh)) == (fake_copies.FRAMES, 25, (96, 64))

@@ -88,9 +88,9 @@ def _read(path: Path) -> _File:
         return _File.model_validate_json(path.read_text(encoding="utf-8-sig"))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in ("", *first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "the file"
         raise UserError(
-            f"{path}{where}: {first['msg']}; expected the official file of ActivityNet 1.3"
+            f"{path}: {where}: {first['msg']}; expected the official file of ActivityNet 1.3"
         ) from None
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: {error}") from None

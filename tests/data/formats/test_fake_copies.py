@@ -234,7 +234,7 @@ def test_activitynet(tmp_path: Path) -> None:
         ('"label": "BMX"', '"label": "BMXX"', r"unknown class 'BMXX' \(did you mean 'BMX'\?\)"),
         ('"nodeName": "BMX"', '"nodeNam": "BMX"', r"taxonomy\.3\.nodeName|taxonomy\.2\.nodeName"),
         ('"database": {', '"database": [', "Invalid JSON"),
-        ('"taxonomy"', '"taxonomie"', r"json\.taxonomy: Field required; expected the official file"),
+        ('"taxonomy"', '"taxonomie"', r"json: taxonomy: Field required; expected the official file"),
     ],
 )
 def test_a_bad_activitynet_file_is_named_with_the_place(
