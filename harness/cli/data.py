@@ -68,6 +68,9 @@ def verify(
     ] = None,
     every_frame: Annotated[bool, typer.Option(help="Decode long videos whole, not at 48 places.")] = False,
     seconds: Annotated[float, typer.Option(min=1, help="The most that one video may take.")] = 120,
+    retry_broken: Annotated[
+        bool, typer.Option(help="Look again at videos that were found broken and have not changed since.")
+    ] = False,
     reencode_to: Annotated[
         Path | None,
         typer.Option(help="Write short and slow files anew into this folder (`copies` in a profile)."),
@@ -88,6 +91,7 @@ def verify(
             workers=workers,
             every_frame=every_frame,
             seconds=seconds,
+            retry_broken=retry_broken,
             reencode_to=reencode_to,
             progress=progress.tell,
         )

@@ -42,8 +42,9 @@ def show(
 ) -> None:
     """Print what stands behind a number: a whole table with all its notes, a cell with its trials, or one trial.
 
-    A trial: its settings, its numbers, its cost, where it ran, why it failed. A cell: every seed's value, the
-    interval, and which commit and machine made each.
+    A trial: its settings, its numbers, those of its worst classes, its cost, where it ran, why it failed; classes of a
+    user's own copy have names where --profile says where it lies. A cell: every seed's value, the interval, and which
+    commit and machine made each.
     """
     from harness.experiment.load import experiment_names
     from harness.results import baseline_roots, runs_root
@@ -51,7 +52,7 @@ def show(
     if len(what) == 1 and (what[0].endswith((".yaml", ".yml")) or what[0] in experiment_names()):
         _show_table(what[0], profile, variant, results, as_json=json)
     elif len(what) == 1:
-        _show_trial(what[0], [results or runs_root(), *baseline_roots()], as_json=json)
+        _show_trial(what[0], profile, [results or runs_root(), *baseline_roots()], as_json=json)
     elif len(what) <= 3:
         _show_cell(what, profile, variant, results, as_json=json)
     else:
@@ -88,19 +89,42 @@ def _show_cell(
         print_cell(facts)
 
 
-def _show_trial(prefix: str, roots: list[Path | str], *, as_json: bool) -> None:
+def _show_trial(prefix: str, profile: str, roots: list[Path | str], *, as_json: bool) -> None:
     store, trial_id = find_trial(prefix, roots)
     record = store.record(trial_id)
-    facts = _facts(record, store)
+    classes = _class_lines(record, profile)
     if as_json:
-        print_json(facts)
+        print_json({**_facts(record, store), "classes": classes})
         return
-    for title, part in facts.items():
+    for title, part in _facts(record, store).items():
         print(f"{title}: {part}" if not isinstance(part, dict) else title)
         for key, value in part.items() if isinstance(part, dict) else ():
             print(f"  {key:<22} {_text(value)}")
+        if title == "metrics" and classes:
+            _print_classes(classes)
     if record.traceback:
         print(record.traceback.rstrip())
+
+
+def _class_lines(record: Record, profile: str) -> list[dict[str, Any]]:
+    """Every class's number, the worst first; named by the profile, since a record does not say where a copy lies."""
+    from harness.experiment.load import load_profile
+    from harness.reports.facets import class_names
+    from harness.results.per_class import class_scores
+
+    own, recorded = load_profile(profile).dataset, record.trial.dataset
+    names = dict(enumerate(class_names(own if own.name == recorded.name else recorded)))
+    return [
+        {"class": names.get(score.label, f"class {score.label}"), **asdict(score)}
+        for score in class_scores(record.predictions)
+    ]
+
+
+def _print_classes(classes: list[dict[str, Any]], most: int = 10) -> None:
+    shown = f", the worst {most} of {len(classes)} (--json: all)" if len(classes) > most else ""
+    print(f"classes: {classes[0]['metric']} in percent, the worst first{shown}")
+    for line in classes[:most]:
+        print(f"  {line['value']:>5.1f}  {line['class']} ({line['videos']} videos)")
 
 
 def find_trial(prefix: str, roots: list[Path | str]) -> tuple[Store, str]:

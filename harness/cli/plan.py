@@ -49,7 +49,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """Say what would run and what is done, what it would take, and the smallest difference it could show."""
-    from harness.data.registry import data_root
+    from harness.data.registry import data_root, source_of
     from harness.plan.estimate import estimate
     from harness.plan.pending import missing_starts, split
 
@@ -78,7 +78,7 @@ def plan(
     if json:
         print_json(facts)
     else:
-        _print(facts)
+        _print(facts, source_of(planned.profile.dataset).of_a_copy)
 
 
 def _counts(plan: Plan, known: Settled) -> list[dict[str, Any]]:
@@ -157,7 +157,7 @@ def _measured_answers(trials: list[Planned], records: pd.DataFrame) -> dict[str,
     return {names[kind]: np.stack(rights) for kind, rights in kinds.items() if len(rights) >= 2}
 
 
-def _print(facts: dict[str, Any]) -> None:
+def _print(facts: dict[str, Any], of_a_copy: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -174,18 +174,20 @@ def _print(facts: dict[str, Any]) -> None:
     print(f", {facts['done']} done, {facts['failed']} failed, {facts['to_run']} to run")
     if facts["starts"]:
         print(f"before them {facts['starts']} starts: trials whose trunk the others begin with")
-    _print_estimate(facts["estimate"])
+    _print_estimate(facts["estimate"], of_a_copy)
     _print_detectable(facts["smallest_detectable_difference"])
 
 
-def _print_estimate(found: dict[str, Any]) -> None:
+def _print_estimate(found: dict[str, Any], of_a_copy: bool) -> None:
     if not found["trials"]:
         print("nothing to run")
         return
     basis = ", ".join(f"{n} {kind}" for kind, n in found["basis"].items() if n)
     basis += ", which is not in the sum" if found["basis"]["unknown"] and found["wall_seconds"] else ""
     if found["wall_seconds"] is None:
-        print(f"time: cannot be said here ({basis})")
+        print(
+            f"time: cannot be said here: no like record, and no step could be timed on this machine ({basis})"
+        )
     else:
         print(f"time: {_range(found['wall_seconds'])}, {found['slots']} at a time ({basis})")
         for name in ("cpu", "gpu"):
@@ -196,8 +198,10 @@ def _print_estimate(found: dict[str, Any]) -> None:
     memory = found["memory_mb"]
     print(
         f"memory: {'not known before one has run' if memory is None else f'about {memory / 1024:.1f} GiB'}; "
-        f"disk: about {found['disk_mb']:.0f} MB of records"
+        f"disk: about {found['disk_mb']:,.0f} MB, records and the checkpoints of what runs"
     )
+    if of_a_copy and found["basis"]["calibrated"]:
+        print("calibrated: steps alone; how long the videos take to read is not in it (docs/real_data.md)")
 
 
 def _range(seconds: dict[str, float]) -> str:

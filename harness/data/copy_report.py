@@ -80,6 +80,7 @@ def verify_dataset(
     workers: int | None = None,
     every_frame: bool = False,
     seconds: float = 120,
+    retry_broken: bool = False,
     reencode_to: Path | None = None,
     progress: Progress | None = None,
 ) -> CopyReport:
@@ -92,7 +93,9 @@ def verify_dataset(
     from harness.data.verify import Options, default_workers
 
     listing = _source(spec).listing(spec)
-    options = Options(spec.decoder != "pyav", every_frame, seconds, workers or default_workers())
+    options = Options(
+        spec.decoder != "pyav", every_frame, seconds, workers or default_workers(), retry_broken=retry_broken
+    )
     manifest = verify_listing(spec, data_root, listing, options, progress)
     if reencode_to is not None:
         from harness.data.reencode import reencode_all

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from harness.base.errors import UserError
+from harness.base.files import write_atomically, write_error
 
 OK, SHORT, BROKEN = "ok", "short", "broken"
 UNTRIED, AGREES = "untried", "agrees"
+_REMEDY = "what was looked at so far is kept; manifests lie in --data or $HARNESS_DATA"
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,12 @@ class Manifest:
     def note(self, entry: Entry) -> None:
         """Keep one answer, on disk at once."""
         self.entries[entry.path] = entry
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(vars(entry)) + "\n")
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with self.journal.open("a", encoding="utf-8") as file:
+                file.write(f"\n{json.dumps(vars(entry))}\n")  # a line that a stop cut in half ends here
+        except OSError as error:
+            raise write_error(self.journal, error, _REMEDY) from None
 
     def save(self, paths: Iterable[str]) -> None:
         """Write the entries of these paths, sorted, under the final name; the journal is then done with."""
@@ -89,12 +93,7 @@ class Manifest:
 
         rows = [vars(self.entries[path]) for path in sorted(paths)]
         columns = {f.name: [row[f.name] for row in rows] for f in fields(Entry)}
-        self.directory.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_name(f".{self.file.name}.{secrets.token_hex(4)}")
-        pq.write_table(pa.table(columns), temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(self.file)
+        write_atomically(self.file, lambda file: pq.write_table(pa.table(columns), file), remedy=_REMEDY)
         self.journal.unlink(missing_ok=True)
 
     def _from_parquet(self) -> list[Entry]:

@@ -33,11 +33,21 @@ class PublishedSource:
     sizes: Sizes | None = None
     """As published: `train` whole, `report`."""
 
+    def __init__(self) -> None:
+        self._checked: dict[str, Sizes] = {}  # manifest -> what that copy holds
+
     def listing(self, spec: Any) -> Listing:
         """The videos that the annotation files list, and where they were found. Raises UserError."""
         raise NotImplementedError
 
+    def names(self, spec: Any) -> tuple[str, ...]:
+        """Class names in label order, from the annotation files alone: no video is looked for. Raises UserError."""
+        raise NotImplementedError
+
     def describe(self, spec: Any) -> Sizes | None:
+        """Of the user's copy once `pinned` has seen that it was checked, else as published."""
+        if spec.manifest in self._checked:
+            return self._checked[spec.manifest]
         if self.sizes is None or not spec.held_out:
             return self.sizes
         train = self.sizes.videos["train"]
@@ -48,7 +58,7 @@ class PublishedSource:
     def class_names(self, spec: Any) -> tuple[str, ...]:
         """Known from the user's annotation files alone: empty where no root says where they are. Read once."""
         try:
-            return self.listing(spec).class_names
+            return self.names(spec)
         except UserError:
             return ()
 
@@ -63,18 +73,22 @@ class PublishedSource:
     def pinned(self, spec: Any, root: Path) -> Any:
         """With the copy's hash, kept on disk until the manifest changes: a large copy takes seconds to open.
 
-        As it is where the profile says a hash, where nobody says where the copy lies, or where it was not checked.
+        As it is where nobody says where the copy lies, or where it was not checked.
         """
         try:
-            if spec.manifest is not None or not self.is_ready(spec, root):
+            if not self.is_ready(spec, root):
                 return spec
         except UserError:
             return spec
+        spec, asked = spec.model_copy(update={"manifest": None}), spec.manifest
         status = (manifest_directory(spec, root) / "manifest.parquet").stat()
         places = [str(place) for place in (spec.root, spec.annotations, spec.copies)]
         key = [spec.model_dump(mode="json"), places, status.st_size, status.st_mtime_ns, source_hash("data")]
-        found = cached_json("copies", key, lambda: self.open(spec, root).info.manifest_hash)
-        return spec.model_copy(update={"manifest": found})
+        found = cached_json("checked_copies", key, lambda: self.open(spec, root).checked())
+        manifest = asked or found["manifest"]
+        if found["manifest"].startswith(manifest):
+            self._checked[manifest] = Sizes(**found["sizes"])
+        return spec.model_copy(update={"manifest": manifest})
 
     def prepare(
         self, spec: Any, root: Path, *, workers: int | None = None, progress: Progress | None = None
@@ -219,10 +233,22 @@ class PublishedDataset:
         self.info = self._info(excluded)
 
     def split(self, role: Role) -> Split:
-        """The videos of one role, in the order of the lists."""
+        """The videos of one role, in the order of the lists. Raises UserError where none of them can be read: a number
+        over no video would be none."""
         import pandas as pd
 
         videos = self._by_role[check_role(role, self.info)]
+        if not videos:
+            lost = len(self.info.excluded.get(role, {}))
+            remedy = (
+                "`held_out: 0` does without"
+                if role == "select" and not lost
+                else "see `harness data describe`"
+            )
+            raise UserError(
+                f"dataset {self.spec.name!r}: no video plays {role} ({self.info.splits[role]}), {lost} are missing or "
+                f"broken; {remedy}"
+            )
         table = pd.DataFrame(
             {
                 "video_id": [v.video_id for v, _ in videos],
@@ -234,6 +260,22 @@ class PublishedDataset:
             multi_hot([v.labels for v, _ in videos], self.info.num_classes) if self.info.multi_label else None
         )
         return Split(self.info, role, table, _Opener(self.spec, tuple(videos)), several)
+
+    def checked(self) -> dict[str, Any]:
+        """The hash, and the fields of `Sizes`; frames, rate and size in pixels are the middle video's."""
+        entries = [entry for videos in self._by_role.values() for _, entry in videos]
+        middle = {
+            name: float(np.median([getattr(entry, name) for entry in entries])) if entries else 0.0
+            for name in ("frames", "fps", "width", "height")
+        }
+        sizes = {
+            "videos": self.info.counts,
+            "num_classes": self.info.num_classes,
+            "frames": middle["frames"],
+            "fps": middle["fps"],
+            "size_wh": [int(middle["width"]), int(middle["height"])],
+        }
+        return {"manifest": self.info.manifest_hash, "sizes": sizes}
 
     def facet_metrics(self, scores_VK: NDArray[np.floating], role: Role) -> dict[str, float]:
         """Published datasets have no facets."""

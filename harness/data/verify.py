@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from harness.base.signals import end_with
+from harness.base.signals import SIGNALS, end_with
 from harness.data.manifest import BROKEN, UNTRIED, Entry, Manifest, is_current, stamp
 
 Examine = Callable[[str, Path, str, bool, bool], Iterator[Entry]]
@@ -28,12 +28,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Options:
-    """How videos are looked at. seconds: the most that one stage of one video may take."""
+    """How videos are looked at.
+
+    seconds: the most that one stage of one video may take. retry_broken: look again at what was found broken, though
+    the file is the same (a permission, a disk, the time limit).
+    """
 
     try_decord: bool = True
     every_frame: bool = False
     seconds: float = 120
     workers: int = 1
+    retry_broken: bool = False
 
 
 def verify(
@@ -62,14 +67,11 @@ def verify(
 def _known(entry: Entry | None, task: Task, options: Options) -> bool:
     if entry is None or not is_current(entry, task.path):
         return False
-    if options.every_frame and not entry.whole and entry.status != BROKEN:
+    if entry.status == BROKEN:
+        return not options.retry_broken
+    if options.every_frame and not entry.whole:
         return False
-    return (
-        not options.try_decord
-        or entry.decord != UNTRIED
-        or entry.status == BROKEN
-        or entry.decoder == "frames"
-    )
+    return not options.try_decord or entry.decord != UNTRIED or entry.decoder == "frames"
 
 
 def _examined(tasks: Sequence[Task], options: Options, examine: Examine | None) -> Iterator[Entry]:
@@ -112,7 +114,11 @@ class _Worker:
         self.pipe: Connection
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self._examine, os.getpid()), daemon=True)
-        self._process.start()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self._process.start()  # it stays deaf to them: a wish to stop is this process's to answer, no video's fault
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def give(self, task: Task, options: Options) -> None:
@@ -171,7 +177,6 @@ def _exit_text(code: int | None) -> str:
 
 def _serve(pipe: Connection, examine: Examine | None, parent: int) -> None:
     """What a worker does: tasks in, ('part', entry) and ('done', None) out, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's to answer
     end_with(parent)
     look = examine or _examiner()
     while True:

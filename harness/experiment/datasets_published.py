@@ -89,9 +89,10 @@ class VideoLists(PublishedVideos):
 
     title: ClassVar[str] = "listed videos"
     name: Literal["video_lists"] = "video_lists"
-    train_list: Folder = Field(exclude=True)
-    """The list of training videos; a relative path counts from `annotations`, else from the root."""
-    report_list: Folder = Field(exclude=True)
+    train_list: Folder | None = Field(default=None, exclude=True)
+    """The list of training videos; a relative path counts from `annotations`, else from the root. Needed, but a record
+    holds no place."""
+    report_list: Folder | None = Field(default=None, exclude=True)
     """The list of the videos that tables report."""
     layout: Literal[
         "mmaction2", "mmaction2_rawframes", "mmaction2_rawframes_offset", "pyslowfast", "tsm", "pytorchvideo"
@@ -99,8 +100,10 @@ class VideoLists(PublishedVideos):
     """Whose list it is. mmaction2, pyslowfast, pytorchvideo: `path label`; the others: `folder frames label`."""
     delimiter: str | None = Field(default=None, min_length=1)
     """What stands between the fields; default: the layout's own (white space)."""
-    classes: Annotated[Folder | PositiveInt, Field(union_mode="left_to_right")] = Field(exclude=True)
-    """A file with one class name a line in label order, or their number."""
+    classes: Annotated[Folder | PositiveInt | None, Field(union_mode="left_to_right")] = Field(
+        default=None, exclude=True
+    )
+    """A file with one class name a line in label order, or their number. Needed, as the lists are."""
     multi_label: bool = False
     """Whether a line may give several labels (mmaction2)."""
     flip: Literal["yes", "no"] = "yes"

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.base.errors import UserError, near_match
@@ -90,7 +90,7 @@ _TAGS = {"name", "kind"}
 
 def _inner_models(annotation: Any) -> list[Any]:
     """The declared things that an annotation allows."""
-    if isinstance(annotation, type) and issubclass(annotation, Frozen):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [m for arg in getattr(annotation, "__args__", ()) for m in _inner_models(arg)]
 

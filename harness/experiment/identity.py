@@ -37,7 +37,7 @@ _FIRST: dict[type[BaseModel], frozenset[str]] = {
     VideosPerClass: frozenset("train val test".split()),
 }
 _SPELLED = frozenset("network dataset train test input start recipe numerics seed variants".split())
-_HOST = {"path", "root"}  # where something lies on this machine
+_HOST = {"path"}  # where something lies on this machine, as fields that no record holds (`exclude`) do
 _ALWAYS_THERE: dict[str, Any] = {
     "width": 64,
     "stem_kernel": 7,
@@ -147,8 +147,7 @@ def _grown(model: BaseModel) -> dict[str, Any]:
     found = {}
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        if name not in _HOST and (
-            name in first or field.is_required() or value != field.get_default(call_default_factory=True)
-        ):
+        grown = name in first or field.is_required() or value != field.get_default(call_default_factory=True)
+        if grown and name not in _HOST and not field.exclude:
             found[name] = _grown(value) if isinstance(value, BaseModel) else value
     return found

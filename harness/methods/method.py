@@ -212,7 +212,8 @@ def _average_line(lines: Sequence[pd.Series]) -> pd.Series:
     """One seed's record of an average, made of its components' records."""
     first = lines[0].copy()
     found = _mean_scores(tuple((str(line["root"]), str(line["id"])) for line in lines))
-    metrics = score_metrics(found.scores_VK, Truth(found.labels))
+    targets_VK = None if found.targets_VK is None else found.targets_VK.astype(np.float32)
+    metrics = score_metrics(found.scores_VK, Truth(found.labels, targets_VK))
     for name in [c for c in first.index if c.startswith(("factor_", "val_"))]:
         first[name] = np.nan  # not known of the mean
     for name, value in metrics.items():

@@ -189,10 +189,10 @@ class Preparing:
             self._bars.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._bars is not None:
             self._bars.stop()
-        if self._stage:
+        if self._stage and kind is None:
             print(f"ready after {duration(time.monotonic() - self._started)}", file=sys.stderr)
 
     def tell(self, stage: str, done: int, total: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.base.cache import cached_json, source_hash, versions
+from harness.data.dataset import ROLES
 from harness.data.registry import describe
 from harness.data.views import snippet_groups
 from harness.experiment.spec import Network, Trial, Variant
@@ -81,7 +82,7 @@ def passes_of(trial: Trial) -> Passes | None:
     sizes = describe(trial.dataset)
     if sizes is None:
         return None
-    train, select, report = (float(sizes.videos[role]) for role in ("train", "select", "report"))
+    train, select, report = (float(sizes.videos.get(role, 0)) for role in ROLES)
     views = sum(len(group) for group in groups_of(trial)) * trial.test.crops
     per_epoch = trial.train.U * trial.recipe.epochs
     return Passes(train * per_epoch, report * views + select * per_epoch)

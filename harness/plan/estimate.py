@@ -7,6 +7,7 @@ scaled estimates carry the spread that the measured trials show around it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import time
@@ -18,10 +19,11 @@ from typing import Any
 import pandas as pd
 
 from harness.base.errors import UserError
+from harness.data.registry import describe
 from harness.experiment.identity import canonical_json, trial_id
 from harness.experiment.migrate import SCHEMA_VERSION, read_trial
 from harness.experiment.spec import Profile, Trial
-from harness.plan.counts import BACKWARD, classes_of, groups_of, macs_per_snippet, passes_of
+from harness.plan.counts import BACKWARD, classes_of, groups_of, macs_per_snippet, parameters, passes_of
 from harness.plan.expand import Planned
 
 # Measured on 2 cores (Ray 2.60): starting and ending a local Ray; a fresh process with torch for each trial.
@@ -29,7 +31,8 @@ RAY_SECONDS = 10.0
 PROCESS_SECONDS = 5.0
 RAY_MB = 650.0
 PROCESS_MB = 500.0
-RECORD_MB = 0.06
+RECORD_MB = 0.02  # without its scores
+SCORE_BYTES = 1.6  # of one class of one view group, compressed (158 shipped records)
 ADAM_BYTES_PER_PARAM = 12.0
 COUNT_SECONDS = 5.0  # then networks that are not counted yet take the middle of those that are
 CALIBRATION_SECONDS = 8.0  # then other networks are scaled from those that were timed
@@ -97,7 +100,11 @@ def estimate(
         wall = seconds.plus(PROCESS_SECONDS * len(todo)).scaled(1 / slots).plus(RAY_SECONDS if todo else 0.0)
         cpu = seconds.scaled(profile.resources.cpus / 3600)
         gpu = seconds.scaled(profile.resources.gpus / 3600)
-    peak, params = _largest(records, "cost_peak_memory_mb", PROCESS_MB), _largest(records, "cost_params", 1e6)
+    peak, distinct = (
+        _largest(records, "cost_peak_memory_mb", PROCESS_MB),
+        {kind_of(p.trial): p.trial for p in todo},
+    )
+    params = max((_parameters(trial) for trial in distinct.values()), default=0)
     return Estimate(
         trials=len(todo),
         slots=slots,
@@ -105,9 +112,30 @@ def estimate(
         cpu_hours=cpu,
         gpu_hours=gpu if profile.resources.gpus else None,
         memory_mb=None if basis["unknown"] else RAY_MB + slots * peak,
-        disk_mb=RECORD_MB * len(todo) + slots * params * ADAM_BYTES_PER_PARAM / 2**20,
+        disk_mb=sum(_record_mb(p.trial) for p in todo)
+        + min(slots, len(todo)) * params * ADAM_BYTES_PER_PARAM / 2**20,
         basis=basis,
     )
+
+
+def _parameters(trial: Trial) -> int:
+    """Of its network; none of one that cannot be built, which the trial itself will say."""
+    with contextlib.suppress(Exception):  # a variant's code may raise anything
+        return parameters(
+            trial.network,
+            classes=classes_of(trial),
+            T=trial.train.T,
+            U=trial.train.U,
+            variants=trial.variants,
+        )
+    return 0
+
+
+def _record_mb(trial: Trial) -> float:
+    """A record with its scores of every test video."""
+    sizes = describe(trial.dataset)
+    scores = 0 if sizes is None else sizes.videos["report"] * len(groups_of(trial)) * sizes.num_classes
+    return RECORD_MB + scores * SCORE_BYTES / 2**20
 
 
 def slots_of(profile: Profile) -> int:

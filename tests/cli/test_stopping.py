@@ -1,7 +1,8 @@
-"""A wish to stop while datasets are made: exit code 130, nothing left behind, the same command goes on."""
+"""A wish to stop while datasets are made or checked: exit code 130, nothing left behind, the same command goes on."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness.experiment.load import EXPERIMENTS, ROOT
+from tests.cli.test_data_commands import profile
+from tests.data import fake_copies
 
 EXPERIMENT = """name: mine
 title: One row
@@ -86,3 +89,61 @@ def test_preparation_can_be_stopped(tmp_path: Path, number: signal.Signals, to_a
     assert _children(process.pid) == []
     assert set(Path("/dev/shm").glob("sem.mp-*")) <= before
     assert not list((tmp_path / "data").glob(".*.tmp-*")), "half a dataset was left"
+
+
+def _verify(tmp_path: Path, data: str) -> subprocess.Popen[str]:
+    command = "-m harness data verify --json --workers 1 --profile".split()
+    return subprocess.Popen(
+        [sys.executable, *command, str(tmp_path / "mine.yaml"), "--data", str(tmp_path / data)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_verify_can_be_stopped(tmp_path: Path, number: signal.Signals) -> None:
+    """The signal comes to every process of it one by one, the workers first, as SLURM's daemon sends it: no video is
+    called broken because its worker was told to stop. The last one hangs: a picture is a pipe that nobody writes to."""
+    copy = fake_copies.kinetics(tmp_path / "copy", train=1, val=1, defects=False)
+    profile(tmp_path, name="kinetics_400", root=str(copy.root))
+    last = next(copy.root.glob("val/*/Ab_000009-Z_000009_000019.mp4"))
+    last.unlink()
+    picture = fake_copies.frame_folder(last.with_suffix("")) / "00005.jpg"
+    kept = picture.rename(tmp_path / "kept.jpg")
+    os.mkfifo(picture)
+    process = _verify(tmp_path, "data")
+    try:
+        end = time.monotonic() + 120
+        while _answers(tmp_path / "data") < 9:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        for pid in [*(pid for pid in _children(process.pid) if pid != process.pid), process.pid]:
+            os.kill(pid, number)
+            time.sleep(0.3)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, err
+    assert "the same command goes on" in err and "Traceback" not in err and "ready" not in err, err
+    assert _children(process.pid) == []
+    assert _answers(tmp_path / "data") == 9
+    kept.replace(picture)
+    outs = []
+    for data in ("data", "undisturbed"):
+        again = _verify(tmp_path, data)
+        out, err = again.communicate(timeout=120)
+        assert again.returncode == 0, err
+        outs.append(json.loads(out))
+        assert err.startswith("verify 9/10" if data == "data" else "verify 0/10"), (
+            "only the file in flight is left"
+        )
+    assert outs[0] == outs[1]
+
+
+def _answers(data: Path) -> int:
+    return sum(path.read_text().count("}\n") for path in data.glob("manifests/*/journal.jsonl"))

@@ -12,6 +12,7 @@ from harness.base.errors import UserError
 from harness.comparison import Method, compare_methods, document, method_of_trials
 from harness.comparison.words import as_data, verdict_sentence
 from harness.results import Store, load
+from harness.results.average_precision import mean_average_precision
 from harness.results.metrics import Truth, score_metrics
 from harness.results.predictions import predictions_frame, targets_from_predictions
 from harness.statistics.paired import compare_by
@@ -74,6 +75,16 @@ def test_its_report_reads_whole(methods: dict[str, Method]) -> None:
     data = as_data(report)
     assert {line["metric"] for line in data["comparisons"]} == {"mAP"}
     assert all(line["mcnemar"] == [] for line in data["comparisons"])
+
+
+def test_an_average_of_rows_has_the_map_of_the_mean_scores(methods: dict[str, Method]) -> None:
+    average = Method.average("both", [methods[DSA], methods[TSN]])
+    expected = [
+        mean_average_precision((_scores(1.6, s) + _scores(1.61, s)).mean(1), TARGETS_VK) for s in SEEDS
+    ]
+    assert average.values("map") == pytest.approx(expected)
+    (versus,) = compare_methods([average], methods[V4D], "embedded").versus
+    assert versus.result is not None and versus.result.metric == "mAP" and versus.verdict == "better"
 
 
 def test_equal_rankings_have_no_difference() -> None:

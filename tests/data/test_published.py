@@ -104,6 +104,21 @@ def test_a_profile_that_names_a_manifest_refuses_another_copy(small: Path) -> No
         open_dataset(kinetics(small, manifest="0123456789ab"), small / "data")
 
 
+def test_a_role_without_a_readable_video_is_refused(small: Path) -> None:
+    """No number stands on no video: a role whose videos are all missing, and a share that takes none."""
+    for path in (small / "copy" / "val").rglob("*.mp4"):
+        path.unlink()
+    verify_dataset(kinetics(small), small / "data", workers=1)
+    dataset = open_dataset(kinetics(small), small / "data")
+    with pytest.raises(UserError, match=r"no video plays report \(val\), 2 are missing or broken"):
+        dataset.split("report")
+    fake_copies.kinetics(small / "one", "flat", train=1, val=1, defects=False, classes=("a", "b"))
+    spec = parse_dataset({"name": "kinetics_400", "root": str(small / "one")})
+    prepare(spec, small / "data", workers=1)
+    with pytest.raises(UserError, match=r"no video plays select .*`held_out: 0` does without"):
+        open_dataset(spec, small / "data").split("select")
+
+
 def test_a_video_that_changed_since_the_check_is_noticed_when_it_is_prepared(small: Path) -> None:
     before = prepare(kinetics(small), small / "data", workers=1)
     victim = next((small / "copy" / "train").glob("*.mp4"))
@@ -219,3 +234,14 @@ def test_a_pinned_specification_carries_the_copy_into_the_identity(small: Path) 
     spec = kinetics(small)
     info = prepare(spec, small / "data", workers=1)
     assert pinned(spec, small / "data").manifest == info.manifest_hash
+
+
+@pytest.mark.parametrize("asked", [None, 12])
+def test_a_plan_counts_the_checked_copy(small: Path, asked: int | None) -> None:
+    """Published sizes would call a copy of ten classes days of work; a profile may say the hash's beginning."""
+    info = prepare(kinetics(small), small / "data", workers=1)
+    spec = kinetics(small, **({"manifest": info.manifest_hash[:asked]} if asked else {}))
+    sizes = describe(pinned(spec, small / "data"))
+    assert sizes is not None and describe(kinetics(small)) != sizes
+    assert (sizes.videos, sizes.num_classes) == (info.counts, 2)
+    assert (sizes.frames, sizes.fps, tuple(sizes.size_wh)) == (fake_copies.FRAMES, 25, (96, 64))

@@ -354,6 +354,15 @@ def test_a_knob_of_the_starts_dataset(mine: tuple[Path, Path]) -> None:
     _check(mine, mine[1], r":22: unknown key 'start.dataset.gapp' \(did you mean 'gap'\?\)")
 
 
+def test_a_knob_of_a_copy(mine: tuple[Path, Path]) -> None:
+    own, known = (
+        "name: scripted_digits\n  scale: 0.5",
+        r"\(did you mean 'root'\?\); known keys here: annotations",
+    )
+    mine[1].write_text(spoiled(PROFILE, own, "name: kinetics_400\n  rooot: /videos"))
+    _check(mine, mine[1], rf":5: unknown key 'dataset.rooot' {known}")
+
+
 def test_groups_of_the_row_that_its_module_cannot_take(mine: tuple[Path, Path]) -> None:
     mine[0].write_text(EXPERIMENT + "    test: {U: 8, grouping: all}\n")
     mine[1].write_text(PROFILE[: PROFILE.index("test:")])

@@ -10,6 +10,7 @@ import pytest
 
 from harness.base.errors import UserError
 from harness.experiment.datasets import ScriptedDigits
+from harness.experiment.datasets_published import Kinetics400
 from harness.experiment.load import load_experiment, load_profile
 from harness.experiment.spec import Trial
 from harness.orchestrate import Outcome
@@ -216,6 +217,22 @@ def test_work_counts_training_validation_and_test_snippets() -> None:
     assert passes.train == classes * videos.train * trial.train.U * trial.recipe.epochs
     validation = classes * videos.val * trial.train.U * trial.recipe.epochs
     assert passes.test == classes * videos.test * trial.test.U * trial.test.crops + validation
+
+
+def test_nothing_held_out_is_counted_as_well() -> None:
+    trial = _rows()["I3D 4x1"].model_copy(update={"dataset": Kinetics400(held_out=0)})
+    passes = passes_of(trial)
+    assert passes is not None
+    assert passes.train == 246_534 * trial.train.U * trial.recipe.epochs
+
+
+def test_disk_is_for_the_scores_of_every_test_video_and_the_checkpoints() -> None:
+    """Kinetics: 19,906 videos of 400 classes a view group; a network of 24 million parameters with Adam's moments."""
+    planned = plan_trials(load_experiment("kinetics_400"), load_profile("kinetics_400"), [0])
+    (tsm,) = (p for p in planned if p.row == "TSM")
+    found = estimate.estimate([tsm], load_profile("kinetics_400"), pd.DataFrame())
+    groups = len(counts.groups_of(tsm.trial))
+    assert 19_906 * 400 * groups * 1e-6 < found.disk_mb - 24e6 * 12 / 2**20 < 19_906 * 400 * groups * 2e-6
 
 
 def test_a_run_is_noted_before_and_after(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ Two other orders are about (sorted in lower case, and mmaction2's); the official
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from harness.base.errors import UserError
 from harness.data.dataset import Sizes
@@ -21,26 +22,50 @@ _FILES = ("activity_net.v1-3.min.json", "activity_net.v1-3.json")
 _SPLITS = {"training": "train", "validation": "report"}
 
 
+class _Node(BaseModel):
+    nodeName: str
+    parentName: str | None = None
+
+
+class _Annotation(BaseModel):
+    label: str
+
+
+class _Video(BaseModel):
+    subset: str
+    annotations: list[_Annotation] = []
+
+
+class _File(BaseModel):
+    """What is asked of the official file; it holds more."""
+
+    taxonomy: list[_Node]
+    database: dict[str, _Video]
+
+
 @register_dataset("activitynet_1_3")
 class ActivityNetSource(PublishedSource):
     """See `harness.data.dataset.Source`."""
 
     sizes = Sizes({"train": 10_024, "report": 4_926}, 200, 3_500, 30, (427, 240))
 
+    def names(self, spec: ActivityNet13) -> tuple[str, ...]:
+        return leaves(_read(find_annotation(spec, _FILES)).taxonomy)
+
     def listing(self, spec: ActivityNet13) -> Listing:
         path = find_annotation(spec, _FILES)
         data = _read(path)
-        names = leaves(data["taxonomy"])
+        names = leaves(data.taxonomy)
         index = class_index(names)
-        database = {k: v for k, v in data["database"].items() if v.get("subset") in _SPLITS}
+        database = {k: v for k, v in data.database.items() if v.subset in _SPLITS}
         found = Found(spec, lambda name: (name, f"v_{name}"), (f"v_{video_id}" for video_id in database))
         videos = []
         for video_id, entry in database.items():
-            own = dict.fromkeys(a["label"] for a in entry.get("annotations", []))  # distinct, in order
+            own = dict.fromkeys(a.label for a in entry.annotations)  # distinct, in order
             if not own:
-                raise UserError(f"{path}: {video_id} of {entry['subset']} has no annotation")
+                raise UserError(f"{path}: {video_id} of {entry.subset} has no annotation")
             labels = tuple(label_of(name, index, f"{path}: {video_id}") for name in own)
-            videos.append(Listed(video_id, found.path(f"v_{video_id}"), labels, _SPLITS[entry["subset"]]))
+            videos.append(Listed(video_id, found.path(f"v_{video_id}"), labels, _SPLITS[entry.subset]))
         return Listing(
             class_names=names,
             videos=tuple(videos),
@@ -51,18 +76,21 @@ class ActivityNetSource(PublishedSource):
         )
 
 
-def leaves(taxonomy: list[dict[str, Any]]) -> tuple[str, ...]:
+def leaves(taxonomy: Sequence[_Node]) -> tuple[str, ...]:
     """Names that are nobody's parent, sorted as strings."""
-    parents = {node.get("parentName") for node in taxonomy}
-    return tuple(sorted({node["nodeName"] for node in taxonomy} - parents))
+    parents = {node.parentName for node in taxonomy}
+    return tuple(sorted({node.nodeName for node in taxonomy} - parents))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> _File:
+    """Raises UserError, with the place of what is amiss."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        return _File.model_validate_json(path.read_text(encoding="utf-8-sig"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(
+            f"{path}: {where}: {first['msg']}; expected the official file of ActivityNet 1.3"
+        ) from None
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: {error}") from None
-    for key in ("taxonomy", "database"):
-        if not isinstance(data, dict) or key not in data:
-            raise UserError(f"{path}: no {key!r}; expected version, taxonomy and database")
-    return dict(data)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.base.errors import UserError, near_match
+from harness.base.files import expanded
 from harness.data.dataset import Flip
 from harness.experiment.datasets_published import PublishedVideos
 
@@ -51,15 +52,21 @@ class Listing:
 
 
 def need_root(spec: PublishedVideos) -> Path:
-    """The folder of the videos. Raises UserError where the profile names none, or one that is not there."""
+    """The folder of the videos. Raises UserError where the profile names none, or where it or `copies` is not there."""
     variable = f"HARNESS_{spec.name.upper()}"
-    root = spec.root or (Path(os.environ[variable]).expanduser() if os.environ.get(variable) else None)
+    root = spec.root or (expanded(os.environ[variable]) if os.environ.get(variable) else None)
     if root is None:
         raise UserError(
             f"dataset {spec.name!r}: say where its videos lie, by `root:` in the profile or ${variable}"
         )
     if not root.is_dir():
-        raise UserError(f"dataset {spec.name!r}: root {root} is no folder")
+        where = "`root:` in the profile" if spec.root else f"${variable}"
+        raise UserError(f"dataset {spec.name!r}: {where} is {root}, and that is no folder")
+    if spec.copies is not None and not spec.copies.is_dir():  # the root's files would be read unnoticed
+        raise UserError(
+            f"dataset {spec.name!r}: `copies:` in the profile is {spec.copies}, and that is no folder; "
+            "`harness data verify --reencode-to` makes it, from a profile without `copies`"
+        )
     return root
 
 
@@ -92,20 +99,42 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise UserError(f"{path}: {error.strerror}") from None
 
 
+def read_names(path: Path) -> tuple[str, ...]:
+    """Class names, one a line, in the file's order. Raises UserError for a name that stands twice, or for none."""
+    lines = [(text.strip(), f"{path}:{number}") for number, text in read_lines(path)]
+    refuse_twice(lines)
+    if not lines:
+        raise UserError(f"{path}: no class is named")
+    return tuple(name for name, _ in lines)
+
+
 def read_csv(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, column -> value) of a csv file with a header. Raises UserError where a needed column is not."""
     lines = read_lines(path)
-    rows = csv.reader(text for _, text in lines)
-    header = [name.strip() for name in next(rows, [])]
-    for name in needed:
-        if name not in header:
-            raise UserError(
-                f"{path}:1: no column {name!r}{near_match(name, header)}; it has {', '.join(header) or 'no header'}"
-            )
-    for values in rows:
-        if len(values) != len(header):
-            raise UserError(f"{path}:{rows.line_num}: {len(values)} fields, the header has {len(header)}")
-        yield rows.line_num, dict(zip(header, values, strict=True))
+    rows = csv.reader((text for _, text in lines), strict=True)
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        for name in needed:
+            if name not in header:
+                raise UserError(
+                    f"{path}:1: no column {name!r}{near_match(name, header)}; it has {', '.join(header) or 'no header'}"
+                )
+        for values in rows:
+            if len(values) != len(header):
+                raise UserError(f"{path}:{rows.line_num}: {len(values)} fields, the header has {len(header)}")
+            yield rows.line_num, dict(zip(header, values, strict=True))
+    except csv.Error as error:  # a quote that is not closed takes the next lines with it
+        raise UserError(f"{path}:{rows.line_num}: {error}") from None
+
+
+def refuse_twice(listed: Iterable[tuple[str, str]]) -> None:
+    """Raise UserError for a video (its id, its file and line) that the lists of a dataset name a second time: it would
+    count twice, or be trained on and reported."""
+    seen: dict[str, str] = {}
+    for video_id, where in listed:
+        if video_id in seen:
+            raise UserError(f"{where}: {video_id} already stands in {seen[video_id]}; remove one of the two")
+        seen[video_id] = where
 
 
 def class_index(names: Iterable[str]) -> dict[str, int]:
@@ -135,7 +164,7 @@ class Found:
         self.root = need_root(spec)
         self._keys, self._wanted = keys, set(wanted)
         self._best: dict[str, tuple[int, int, int, str]] = {}
-        if spec.copies is not None and spec.copies.is_dir():
+        if spec.copies is not None:
             self._walk(spec.copies, 0, set())
         self._walk(self.root, 2, set())
 

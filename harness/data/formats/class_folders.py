@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.base.errors import UserError, near_match
-from harness.data.formats.base import SUFFIXES, Listed, Listing, class_index, label_of, need_root, read_lines
+from harness.data.formats.base import SUFFIXES, Listed, Listing, class_index, label_of, need_root, read_names
 from harness.data.published import PublishedSource
 from harness.data.registry import register_dataset
 from harness.experiment.datasets_published import ClassFolders
@@ -18,13 +18,23 @@ class ClassFoldersSource(PublishedSource):
 
     sizes = None
 
+    def names(self, spec: ClassFolders) -> tuple[str, ...]:
+        root = need_root(spec)
+        if spec.classes is not None:
+            return read_names(spec.classes if spec.classes.is_absolute() else root / spec.classes)
+        train = _split_folder(root, spec.train_folder)
+        names = tuple(sorted(folder.name for folder in _visible(train) if folder.is_dir()))
+        if not names:
+            raise UserError(f"{train}: no folder of a class lies in it")
+        return names
+
     def listing(self, spec: ClassFolders) -> Listing:
         root = need_root(spec)
         folders = {
             "train": _split_folder(root, spec.train_folder),
             "report": _split_folder(root, spec.report_folder),
         }
-        names = _class_names(spec, folders["train"])
+        names = self.names(spec)
         return Listing(
             class_names=names,
             videos=tuple(v for split, folder in folders.items() for v in _videos(spec, folder, split, names)),
@@ -38,13 +48,6 @@ def _split_folder(root: Path, name: str) -> Path:
         there = [entry.name for entry in root.iterdir() if entry.is_dir()]
         raise UserError(f"{root}: no folder {name!r}{near_match(name, there)}")
     return root / name
-
-
-def _class_names(spec: ClassFolders, train: Path) -> tuple[str, ...]:
-    if spec.classes is not None:
-        path = spec.classes if spec.classes.is_absolute() else need_root(spec) / spec.classes
-        return tuple(text.strip() for _, text in read_lines(path))
-    return tuple(sorted(folder.name for folder in _visible(train) if folder.is_dir()))
 
 
 def plain(name: str) -> str:

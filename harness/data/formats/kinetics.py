@@ -7,9 +7,8 @@ the folders' names, sorting them swaps two classes of skiing.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from harness.data.formats.base import (
     find_annotation,
     read_csv,
     read_lines,
+    refuse_twice,
 )
 from harness.data.published import PublishedSource
 from harness.data.registry import register_dataset
@@ -41,6 +41,8 @@ class _Clip:
     youtube_id: str
     start: int
     label: str
+    where: str
+    """File and line."""
 
     def names(self) -> tuple[str, str]:
         """With its start, and the id alone."""
@@ -67,14 +69,17 @@ def read_clips(path: Path) -> list[_Clip]:
             raise UserError(f"{path}:{line}: time_start is {row['time_start']!r}, not a number") from None
         if len(row["youtube_id"]) != _ID:
             raise UserError(f"{path}:{line}: youtube_id {row['youtube_id']!r} has not {_ID} characters")
-        clips.append(_Clip(row["youtube_id"], start, row["label"].strip().strip('"')))
+        label = row["label"].strip().strip('"')
+        clips.append(_Clip(row["youtube_id"], start, label, f"{path}:{line}"))
     if not clips:
         raise UserError(f"{path}: no clip is listed")
     return clips
 
 
 def _official(spec: PublishedVideos) -> dict[str, list[_Clip]]:
-    return {split: read_clips(find_annotation(spec, names)) for split, names in _CSV_NAMES.items()}
+    clips = {split: read_clips(find_annotation(spec, names)) for split, names in _CSV_NAMES.items()}
+    refuse_twice((clip.youtube_id, clip.where) for own in clips.values() for clip in own)
+    return clips
 
 
 def _listed(spec: PublishedVideos, clips: dict[str, list[_Clip]], names: tuple[str, ...]) -> Iterator[Any]:
@@ -92,9 +97,12 @@ class Kinetics400Source(PublishedSource):
 
     sizes = Sizes({"train": 246_534, "report": 19_906}, 400, 300, 30, (340, 256))
 
+    def names(self, spec: Kinetics400) -> tuple[str, ...]:
+        return _sorted_names(_official(spec))
+
     def listing(self, spec: Kinetics400) -> Listing:
         clips = _official(spec)
-        names = tuple(sorted({clip.label for own in clips.values() for clip in own}))
+        names = _sorted_names(clips)
         return Listing(
             class_names=names,
             videos=tuple(_listed(spec, clips, names)),
@@ -108,18 +116,11 @@ class MiniKinetics200Source(PublishedSource):
 
     sizes = Sizes({"train": 80_000, "report": 5_000}, 200, 300, 30, (340, 256))
 
+    def names(self, spec: MiniKinetics200) -> tuple[str, ...]:
+        return _class_order(spec, _joined(spec))
+
     def listing(self, spec: MiniKinetics200) -> Listing:
-        lists = {
-            "train": find_annotation(spec, ("train_ytid_list.txt",)),
-            "report": find_annotation(spec, ("val_ytid_list.txt",)),
-        }
-        clips = {
-            split: _join(path, own)
-            for (split, path), own in zip(lists.items(), _official(spec).values(), strict=True)
-        }
-        both = {c.youtube_id for c in clips["train"]} & {c.youtube_id for c in clips["report"]}
-        if both:
-            raise UserError(f"{lists['report']}: {sorted(both)[0]} also stands in {lists['train']}")
+        clips = _joined(spec)
         names = _class_order(spec, clips)
         return Listing(
             class_names=names,
@@ -128,10 +129,23 @@ class MiniKinetics200Source(PublishedSource):
         )
 
 
+def _sorted_names(clips: dict[str, list[_Clip]]) -> tuple[str, ...]:
+    return tuple(sorted({clip.label for own in clips.values() for clip in own}))
+
+
+def _joined(spec: MiniKinetics200) -> dict[str, list[_Clip]]:
+    official = _official(spec)
+    clips = {
+        split: _join(find_annotation(spec, (name,)), official[split])
+        for split, name in (("train", "train_ytid_list.txt"), ("report", "val_ytid_list.txt"))
+    }
+    refuse_twice((clip.youtube_id, clip.where) for own in clips.values() for clip in own)
+    return clips
+
+
 def _join(id_list: Path, official: list[_Clip]) -> list[_Clip]:
     by_id = {clip.youtube_id: clip for clip in official}
     clips: list[_Clip] = []
-    seen: Counter[str] = Counter()
     for line, text in read_lines(id_list):
         youtube_id = text.strip()
         if youtube_id not in by_id:
@@ -139,18 +153,15 @@ def _join(id_list: Path, official: list[_Clip]) -> list[_Clip]:
                 f"{id_list}:{line}: {youtube_id!r} is not in the Kinetics-400 csv of that split; this is not the "
                 "id list of Xie et al. (others share the name), or the csv is not whole"
             )
-        seen[youtube_id] += 1
-        if seen[youtube_id] > 1:
-            raise UserError(f"{id_list}:{line}: {youtube_id} stands twice")
-        clips.append(by_id[youtube_id])
+        clips.append(replace(by_id[youtube_id], where=f"{id_list}:{line}"))
     return clips
 
 
 def _class_order(spec: MiniKinetics200, clips: dict[str, list[_Clip]]) -> tuple[str, ...]:
     """Sorted, or in V4D's order: that of the blocks of the val list, which its label converter follows."""
-    names = {clip.label for own in clips.values() for clip in own}
+    names = _sorted_names(clips)
     if spec.label_order == "sorted":
-        return tuple(sorted(names))
+        return names
     blocks = tuple(dict.fromkeys(clip.label for clip in clips["report"]))
     if len(blocks) < len(names):
         raise UserError(

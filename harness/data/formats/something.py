@@ -17,6 +17,8 @@ from harness.data.formats.base import (
     find_annotation,
     label_of,
     read_lines,
+    read_names,
+    refuse_twice,
 )
 from harness.data.published import PublishedSource
 from harness.data.registry import register_dataset
@@ -32,17 +34,17 @@ class SomethingV1Source(PublishedSource):
 
     sizes = Sizes({"train": 86_017, "report": 11_522}, 174, 45, 12, (176, 100))
 
+    def names(self, spec: SomethingV1) -> tuple[str, ...]:
+        """Sorted as TSM, TRN and MVFNet sort them; mmaction2 numbers the classes in the order of the file."""
+        return tuple(sorted(read_names(find_annotation(spec, ("something-something-v1-labels.csv",)))))
+
     def listing(self, spec: SomethingV1) -> Listing:
         stem = "something-something-v1-"
-        # Sorted as TSM, TRN and MVFNet sort them; mmaction2 numbers the classes in the order of the file.
-        names = tuple(
-            sorted(text.strip() for _, text in read_lines(find_annotation(spec, (f"{stem}labels.csv",))))
-        )
         rows = {
             "train": list(_semicolon(find_annotation(spec, (f"{stem}train.csv",)))),
             "report": list(_semicolon(find_annotation(spec, (f"{stem}validation.csv",)))),
         }
-        return _listing(spec, names, rows)
+        return _listing(spec, self.names(spec), rows)
 
 
 @register_dataset("something_v2")
@@ -51,14 +53,16 @@ class SomethingV2Source(PublishedSource):
 
     sizes = Sizes({"train": 168_913, "report": 24_777}, 174, 45, 12, (427, 240))
 
+    def names(self, spec: SomethingV2) -> tuple[str, ...]:
+        return _label_file(find_annotation(spec, ("something-something-v2-labels.json", "labels.json")))
+
     def listing(self, spec: SomethingV2) -> Listing:
         stem = "something-something-v2-"
-        labels = find_annotation(spec, (f"{stem}labels.json", "labels.json"))
         rows = {
             "train": list(_templates(find_annotation(spec, (f"{stem}train.json", "train.json")))),
             "report": list(_templates(find_annotation(spec, (f"{stem}validation.json", "validation.json")))),
         }
-        return _listing(spec, _label_file(labels), rows)
+        return _listing(spec, self.names(spec), rows)
 
 
 def _semicolon(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -113,6 +117,7 @@ def mirror_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
 def _listing(spec: PublishedVideos, names: tuple[str, ...], rows: _Rows) -> Listing:
     index = class_index(names)
+    refuse_twice((video_id, where) for own in rows.values() for video_id, _, where in own)
     found = Found(spec, lambda name: (name,), (video_id for own in rows.values() for video_id, _, _ in own))
     videos = (
         Listed(video_id, found.path(video_id), (label_of(name, index, where),), split)

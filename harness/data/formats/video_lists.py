@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from harness.base.errors import UserError
-from harness.data.formats.base import Listed, Listing, need_root, read_lines
+from harness.data.formats.base import Listed, Listing, need_root, read_lines, read_names
 from harness.data.published import PublishedSource
 from harness.data.registry import register_dataset
 from harness.experiment.datasets_published import VideoLists
@@ -37,10 +38,18 @@ class VideoListsSource(PublishedSource):
 
     sizes = None
 
+    def names(self, spec: VideoLists) -> tuple[str, ...]:
+        if isinstance(spec.classes, int):
+            return tuple(f"class {label}" for label in range(spec.classes))
+        return read_names(_place(spec, "classes"))
+
     def listing(self, spec: VideoLists) -> Listing:
-        names = _class_names(spec)
-        lists = {"train": _place(spec, spec.train_list), "report": _place(spec, spec.report_list)}
-        videos = tuple(v for split, path in lists.items() for v in _videos(spec, path, split, len(names)))
+        names = self.names(spec)
+        lists = {"train": _place(spec, "train_list"), "report": _place(spec, "report_list")}
+        folders = [folder for folder in (spec.copies, need_root(spec)) if folder is not None]
+        videos = tuple(
+            v for split, path in lists.items() for v in _videos(spec, path, folders, split, len(names))
+        )
         both = len(videos) - len({video.video_id for video in videos})
         return Listing(
             class_names=names,
@@ -53,22 +62,17 @@ class VideoListsSource(PublishedSource):
         )
 
 
-def _place(spec: VideoLists, path: Path) -> Path:
+def _place(spec: VideoLists, key: Literal["train_list", "report_list", "classes"]) -> Path:
+    """The file that a key names. Records hold none of them, and a profile may have forgotten one."""
+    path = getattr(spec, key)
+    if path is None:
+        raise UserError(f"dataset 'video_lists': name the file by `{key}:` in the profile")
     return path if path.is_absolute() else (spec.annotations or need_root(spec)) / path
 
 
-def _class_names(spec: VideoLists) -> tuple[str, ...]:
-    if isinstance(spec.classes, int):
-        return tuple(f"class {label}" for label in range(spec.classes))
-    path = _place(spec, spec.classes)
-    names = tuple(text.strip() for _, text in read_lines(path))
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"{path}: the class {twice!r} stands twice")
-    return names
-
-
-def _videos(spec: VideoLists, path: Path, split: str, classes: int) -> Iterator[Listed]:
+def _videos(
+    spec: VideoLists, path: Path, folders: Sequence[Path], split: str, classes: int
+) -> Iterator[Listed]:
     layout = _LAYOUTS[spec.layout]
     delimiter = spec.delimiter or layout.delimiter
     seen: dict[str, int] = {}
@@ -88,7 +92,7 @@ def _videos(spec: VideoLists, path: Path, split: str, classes: int) -> Iterator[
         if name in seen:
             raise UserError(f"{where}: {name} stands in line {seen[name]} already")
         seen[name] = line
-        yield Listed(name, _find(spec, name), labels, split)
+        yield Listed(name, _find(folders, name), labels, split)
 
 
 def _split(text: str, delimiter: str | None, count: int, several: bool, where: str) -> tuple[str, list[int]]:
@@ -110,9 +114,6 @@ def _split(text: str, delimiter: str | None, count: int, several: bool, where: s
     return parts[0].strip(), [int(n) for n in numbers]
 
 
-def _find(spec: VideoLists, name: str) -> Path | None:
+def _find(folders: Sequence[Path], name: str) -> Path | None:
     """Relative to the re-encoded copies, else to the root; an absolute path as it is."""
-    for folder in (spec.copies, need_root(spec)):
-        if folder is not None and (folder / name).exists():
-            return folder / name
-    return None
+    return next((folder / name for folder in folders if (folder / name).exists()), None)

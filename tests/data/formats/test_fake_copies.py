@@ -9,10 +9,12 @@ import pytest
 
 from harness.base.errors import UserError
 from harness.data.formats.activitynet import ActivityNetSource
-from harness.data.formats.base import Listing
+from harness.data.formats.base import Found, Listing
 from harness.data.formats.kinetics import Kinetics400Source, MiniKinetics200Source
 from harness.data.formats.something import SomethingV1Source, SomethingV2Source
 from harness.data.published import assign_roles
+from harness.data.registry import class_names
+from harness.experiment.datasets import parse_dataset
 from harness.experiment.datasets_published import (
     ActivityNet13,
     Kinetics400,
@@ -97,6 +99,18 @@ BAD_CSV = {
     "number": ("label,youtube_id,time_start\na,AAAAAAAAAAA,x\n", r"train\.csv:2: time_start is 'x'"),
     "id": ("label,youtube_id,time_start\na,AAAA,1\n", r"train\.csv:2: youtube_id 'AAAA' has not 11"),
     "empty": ("label,youtube_id,time_start\n", r"train\.csv: no clip is listed"),
+    "an open quote": (
+        'label,youtube_id,time_start\n"a b,BBBBBBBBBBB,1\n"a b",CCCCCCCCCCC,1\n',
+        r"train\.csv:3: ',' expected",
+    ),
+    "twice": (
+        "label,youtube_id,time_start\na,BBBBBBBBBBB,1\na,BBBBBBBBBBB,20\n",
+        r"train\.csv:3: BBBBBBBBBBB already stands in .*train\.csv:2",
+    ),
+    "in both": (
+        "label,youtube_id,time_start\na,AAAAAAAAAAA,1\n",
+        r"val\.csv:2: AAAAAAAAAAA already stands in .*train\.csv:2",
+    ),
 }
 
 
@@ -125,6 +139,11 @@ def test_no_root_and_no_annotations_say_the_remedy(tmp_path: Path, monkeypatch: 
     fake_copies.kinetics(tmp_path / "k", "flat", defects=False)
     monkeypatch.setenv("HARNESS_KINETICS_400", str(tmp_path / "k"))
     assert len(Kinetics400Source().listing(Kinetics400()).videos) == 30
+    monkeypatch.setenv("HARNESS_KINETICS_400", str(tmp_path / "misspelt"))
+    with pytest.raises(UserError, match=r"\$HARNESS_KINETICS_400 is .*misspelt, and that is no folder"):
+        Kinetics400Source().listing(Kinetics400())
+    with pytest.raises(UserError, match=r"`copies:` in the profile is .*gone, and that is no folder"):
+        Kinetics400Source().listing(Kinetics400(root=tmp_path / "k", copies=tmp_path / "gone"))
 
 
 def test_mini_kinetics_joins_ids_with_the_csv(tmp_path: Path) -> None:
@@ -173,7 +192,15 @@ UNKNOWN = r"train\.csv:1: unknown class 'Holdin something' \(did you mean 'Holdi
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("1\n", r"train\.csv:1: no ';'"), ("1;Holdin something\n", UNKNOWN)]
+    ("text", "words"),
+    [
+        ("1\n", r"train\.csv:1: no ';'"),
+        ("1;Holdin something\n", UNKNOWN),
+        (
+            "99;Holding something\n99;Folding something\n",
+            r"train\.csv:2: 99 already stands in .*train\.csv:1",
+        ),
+    ],
 )
 def test_something_v1_with_a_bad_line(tmp_path: Path, text: str, words: str) -> None:
     fake_copies.something_v1(tmp_path, train=1, val=1, defects=False)
@@ -198,6 +225,41 @@ def test_activitynet(tmp_path: Path) -> None:
     assert {len(labels) for labels in by_id(listing).values()} == {1, 2}
     assert listing.multi_label
     assert listing.metrics[0] == "map"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"label": "BMX"', '"lable": "BMX"', r"database\.\S+\.annotations\.0\.label: Field required"),
+        ('"label": "BMX"', '"label": "BMXX"', r"unknown class 'BMXX' \(did you mean 'BMX'\?\)"),
+        ('"nodeName": "BMX"', '"nodeNam": "BMX"', r"taxonomy\.3\.nodeName|taxonomy\.2\.nodeName"),
+        ('"database": {', '"database": [', "Invalid JSON"),
+        ('"taxonomy"', '"taxonomie"', r"json: taxonomy: Field required; expected the official file"),
+    ],
+)
+def test_a_bad_activitynet_file_is_named_with_the_place(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    fake_copies.activitynet(tmp_path, train=1, val=1, defects=False)
+    path = tmp_path / "activity_net.v1-3.min.json"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(UserError, match=words):
+        ActivityNetSource().listing(ActivityNet13(root=tmp_path))
+
+
+@pytest.mark.parametrize("name", ["kinetics", "mini_kinetics", "something_v1", "something_v2", "activitynet"])
+def test_class_names_without_a_look_at_the_videos(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`show` and `compare` ask for them: a quarter of a million files are not walked for that."""
+    copy = getattr(fake_copies, name)(tmp_path)
+    monkeypatch.setattr(Found, "_walk", None)
+    known = {
+        "kinetics": "kinetics_400",
+        "mini_kinetics": "mini_kinetics_200",
+        "activitynet": "activitynet_1_3",
+    }
+    assert class_names(parse_dataset({"name": known.get(name, name), "root": str(tmp_path)})) == copy.classes
 
 
 def test_roles_are_stratified_seeded_and_steady(tmp_path: Path) -> None:

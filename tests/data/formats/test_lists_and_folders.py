@@ -97,6 +97,19 @@ def test_class_names_from_a_file(tmp_path: Path) -> None:
     assert "1 videos stand in both lists" in listing.notes[0]
 
 
+def test_what_a_profile_forgot_is_named(tmp_path: Path) -> None:
+    spec = VideoLists(root=tmp_path, report_list="t.txt", layout="mmaction2", classes=2)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="name the file by `train_list:` in the profile"):
+        VideoListsSource().listing(spec)
+
+
+def test_no_class_at_all(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "val").mkdir()
+    with pytest.raises(UserError, match="train: no folder of a class lies in it"):
+        ClassFoldersSource().listing(ClassFolders(root=tmp_path))
+
+
 def folders(root: Path, names: list[str]) -> Path:
     for split in ("train", "val"):
         for name in names:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.base.errors import UserError
 from harness.data.examine import examine
 from harness.data.manifest import Entry, Manifest, content_hash, stamp
 from harness.data.verify import Options, Task, verify
@@ -144,6 +145,28 @@ def test_what_is_known_is_not_looked_at_again(tmp_path: Path) -> None:
     assert again.entries["a.mp4"].status == "ok"
 
 
+def test_what_was_broken_is_looked_at_again_when_asked(tmp_path: Path) -> None:
+    """A permission, a disk that was away or a time limit leaves no trace in the file's size and time."""
+    work = tasks(tmp_path, ["a.mp4", "raise.mp4"])
+    manifest = Manifest(tmp_path / "m")
+    verify(manifest, work, Options(workers=1), examine=misbehave)
+    verify(manifest, work, Options(workers=1), examine=well)
+    assert manifest.entries["raise.mp4"].status == "broken"
+    verify(manifest, work, Options(workers=1, retry_broken=True), examine=well)
+    assert {(e.status, e.frames) for e in manifest.entries.values()} == {("ok", 3), ("ok", 4)}
+
+
+def well(video_id: str, path: Path, name: str, try_decord: bool, every_frame: bool) -> Iterator[Entry]:
+    size, modified = stamp(path)
+    yield Entry(video_id, name, size, modified, "ok", frames=4, decoder="pyav", decord="agrees")
+
+
+def test_a_manifest_that_cannot_be_written_says_where(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"a file")
+    with pytest.raises(UserError, match=r"data/m/journal\.jsonl: cannot be written: .*\$HARNESS_DATA"):
+        verify(Manifest(tmp_path / "data" / "m"), tasks(tmp_path, ["a.mp4"]), Options(), examine=misbehave)
+
+
 def test_a_killed_check_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """SIGKILL in the middle: all answers that were given are kept, half a line in the journal hurts nobody, and no
     worker stays behind."""
@@ -177,6 +200,10 @@ def test_a_killed_check_goes_on_where_it_stopped(tmp_path: Path) -> None:
         file.write('{"video_id": "hang", "pa')
     manifest = Manifest.load(tmp_path / "m")
     assert len(manifest.entries) == 6
+    manifest.note(replace(manifest.entries["v0.mp4"], frames=77))
+    assert Manifest.load(tmp_path / "m").entries["v0.mp4"].frames == 77, (
+        "the half line takes no other with it"
+    )
     (tmp_path / "hang.mp4").rename(tmp_path / "fine.mp4")
     work[-1] = Task("fine", tmp_path / "fine.mp4", "fine.mp4")
     verify(manifest, work, Options(workers=1), examine=misbehave)
