@@ -47,6 +47,16 @@ def write_atomically(path: Path, content: bytes | Fill, *, remedy: str = "") -> 
             temporary.unlink()
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a journal, whose readers pass over a torn last one. Raises StorageError, naming the path."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
 def _sync_folder(folder: Path) -> None:
     """Not every file system can flush a folder (CIFS, some FUSE); there the rename is as safe as it gets."""
     try:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from harness.base.errors import UserError
+from harness.base.files import append_line, write_atomically
 
 OK, SHORT, BROKEN = "ok", "short", "broken"
 UNTRIED, AGREES = "untried", "agrees"
@@ -76,25 +76,21 @@ class Manifest:
         return manifest
 
     def note(self, entry: Entry) -> None:
-        """Keep one answer, on disk at once."""
+        """Keep one answer, on disk at once. Raises StorageError."""
         self.entries[entry.path] = entry
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(vars(entry)) + "\n")
+        append_line(self.journal, json.dumps(vars(entry)))
 
     def save(self, paths: Iterable[str]) -> None:
-        """Write the entries of these paths, sorted, under the final name; the journal is then done with."""
+        """Write the entries of these paths, sorted, under the final name; the journal is then done with.
+
+        Raises StorageError.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         rows = [vars(self.entries[path]) for path in sorted(paths)]
         columns = {f.name: [row[f.name] for row in rows] for f in fields(Entry)}
-        self.directory.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_name(f".{self.file.name}.{secrets.token_hex(4)}")
-        pq.write_table(pa.table(columns), temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(self.file)
+        write_atomically(self.file, lambda file: pq.write_table(pa.table(columns), file))
         self.journal.unlink(missing_ok=True)
 
     def _from_parquet(self) -> list[Entry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -157,3 +158,22 @@ def test_defaults_and_unknown_homes(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.delenv("HARNESS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_root() == tmp_path / "video-ablation-harness"
+
+
+WRITES = re.compile(r'\.write_(text|bytes)\(|\.open\("[wax]|\.to_parquet\(|savefig\(path')
+BY_OTHER_MEANS = {
+    "harness/base/files.py",  # this very writer
+    "harness/base/locks.py",  # who holds a lock; an empty one does as well
+    "harness/data/digits/make.py",  # into a folder that is renamed when it is whole
+    "harness/data/digits/cache.py",
+}
+
+
+def test_every_kind_of_file_is_written_by_this_module() -> None:
+    """So what a full disk or a power cut does to one file, it does to each kind of file."""
+    found = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "harness").rglob("*.py")
+        if WRITES.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == BY_OTHER_MEANS

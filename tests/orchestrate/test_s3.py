@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from harness.orchestrate.execute import execute
 from harness.orchestrate.screen import PlainProgress
 from harness.orchestrate.worker import Task, run_one
 from harness.results import Store, load
+from tests.drills.bucket import ACCESS, served
 from tests.orchestrate import fakes
 
 pytestmark = pytest.mark.slow
@@ -29,29 +28,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """A URI of a fresh bucket; the server lives as long as this module's tests."""
-    code = (
-        "from moto.server import ThreadedMotoServer; import sys, time\n"
-        "server = ThreadedMotoServer(ip_address='127.0.0.1', port=0); server.start()\n"
-        "print(server.get_host_and_port()[1], flush=True); sys.stdin.read()"
-    )
-    server = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert server.stdout is not None
-    port = next(line.strip() for line in server.stdout if line.strip().isdigit())  # after a greeting
-    address = f"127.0.0.1:{port}"
-    os.environ.update(
-        AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_EC2_METADATA_DISABLED="true"
-    )
-    request = urllib.request.Request(f"http://{address}/bucket", method="PUT")
-    urllib.request.urlopen(request, timeout=30).close()
-    yield f"s3://bucket/{{}}?scheme=http&endpoint_override={address}&region=us-east-1"
-    server.kill()
-    server.communicate()
+    os.environ.update(ACCESS)
+    with served() as uri:
+        yield uri
 
 
 @pytest.fixture
