@@ -4,6 +4,7 @@
 #   hosts.sh up N            host I answers at 10.78.0.I
 #   hosts.sh in I COMMAND    run a command there
 #   hosts.sh hide I FOLDER   an empty folder in its place there
+#   hosts.sh cable I down|up its cable is pulled, or put back
 #   hosts.sh kill I          all of its processes at once, as when its power goes
 #   hosts.sh down            the end of what `up` made
 set -eu
@@ -28,6 +29,7 @@ up)
   done ;;
 in) there "${@:2}" ;;
 hide) there "$2" mount -t tmpfs none "$3" ;;
+cable) nsenter -t "$(cat "$state/hub")" -n ip link set "v$2" "$3" ;;
 kill) kill -9 "$(cat "$state/$2")" ;;
 down)
   for one in "$state"/*; do kill -9 "$(cat "$one")" 2>/dev/null || true; rm "$one"; done ;;

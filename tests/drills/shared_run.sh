@@ -15,6 +15,7 @@ asked=(ablation_a --profile "$work/drill.yaml" --seeds "${2:-2}")
 say() { printf '\n# %s\n' "$*"; }
 
 "$HARNESS" run "${asked[@]}" > "$work/ray" 2>&1 & runs=("$!")
+until ls "$work"/shared/claims/*.json > /dev/null 2>&1; do sleep 0.2; done # Ray has its first trial
 for task in 1 2; do
   "$here/cluster/slurm_array.sh" "${asked[@]}" > "$work/array$task" 2>&1 & runs+=("$!")
 done
@@ -26,7 +27,8 @@ for task in 1 2; do
   say "cluster/slurm_array.sh ablation_a --profile drill.yaml --seeds ${2:-2}, task $task"
   cat "$work/array$task"
 done
-say "exit codes ${codes[*]}; trials done by Ray, task 1, task 2: $(grep -c '] done ' "$work/ray" "$work/array1" "$work/array2" | cut -d: -f2 | tr '\n' ' ')"
+ran=$(grep -c '^\[ *[1-9][0-9]* s .*\] done' "$work/array1" "$work/array2" | cut -d: -f2 | paste -sd ' ')
+say "exit codes ${codes[*]}; trials and starts run by task 1 and task 2: $ran; by Ray: the others"
 say "an undisturbed run, in one process without Ray, and both compared"
-"$HARNESS" run "${asked[@]}" --inline --results "$work/plain" 2>&1 | tail -n 1
+HARNESS_DATA=$work/plain-data "$HARNESS" run "${asked[@]}" --inline --results "$work/plain" 2>&1 | tail -n 1
 "$python" -m tests.drills.same "$work/shared" "$work/plain"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# A run on three hosts that share no folder, one of which dies; its numbers beside those of an undisturbed run.
+# A run on three hosts that share no folder. The object store is away for a minute, then one host dies; the numbers
+# beside those of an undisturbed run.
 #
-#   tests/drills/three_hosts.sh [EPOCHS]
+#   tests/drills/three_hosts.sh [EPOCHS] [SEEDS]
 #
 # Hosts 1 to 3 are a Ray cluster (a head without a CPU, two workers of one), host 4 is the object store. The workers have
 # no checkout: code, records, checkpoints and trunks travel. Needs root; HARNESS_PYTHON is the interpreter (.venv's).
@@ -37,27 +38,32 @@ for i in 2 3; do
 done
 say "host 2 has no code of the harness: $(on 2 find "$here/harness" "$installed/harness" -type f | wc -l) files"
 
-asked=(-m harness run ablation_a --profile "$work/drill.yaml")
-say "host 1: harness run ablation_a --profile drill.yaml --cluster 10.78.0.1:6379 --results '$store'"
-head_has "${asked[@]}" --cluster 10.78.0.1:6379 --results "$store" > "$work/run.log" 2>&1 & run=$!
-head_has -c '
+experiment=(ablation_a --profile "$work/drill.yaml" --seeds "${2:-2}")
+say "host 1: harness run ablation_a --profile drill.yaml --seeds ${2:-2} --cluster 10.78.0.1:6379 --results '$store'"
+head_has -m harness run "${experiment[@]}" --cluster 10.78.0.1:6379 --results "$store" > "$work/run.log" 2>&1 & run=$!
+until_host_3_sent_a_checkpoint() {
+  head_has -c '
 import sys, time
 from harness.base.storage import storage_at
 from harness.orchestrate.claims import Claims
 storage = storage_at(sys.argv[1])
-def carried():
-    return [t.trial for t in Claims(storage).tickets() if t.who and t.who.host == "host3"
-            and storage.stamp(f"checkpoints/{t.trial}/last.pt")]
-while not carried():
+while not [t for t in Claims(storage).tickets() if t.who and t.who.host == "host3"
+           and storage.stamp(f"checkpoints/{t.trial}/last.pt")]:
     time.sleep(0.5)
 ' "$store"
+}
+until_host_3_sent_a_checkpoint
+say "the object store is away for a minute: $(tail -n 1 "$work/run.log")"
+"$hosts" cable 4 down; sleep 60; "$hosts" cable 4 up
+say "it is back: $(tail -n 1 "$work/run.log")"
+until_host_3_sent_a_checkpoint
 say "host 1: harness status"
-head_has -m harness status ablation_a --profile "$work/drill.yaml" --results "$store" || true
+head_has -m harness status "${experiment[@]}" --results "$store"
 say "host 3 loses its power"
 "$hosts" kill 3
 code=0; wait "$run" || code=$?
 cat "$work/run.log"
 echo "exit code $code"
 say "an undisturbed run, in one process without Ray, and both compared"
-HARNESS_DATA=$work/data HARNESS_CACHE=$work/cache PYTHONPATH=$here "$python" "${asked[@]}" --inline --results "$work/plain" 2>&1 | tail -n 1
+HARNESS_DATA=$work/data HARNESS_CACHE=$work/cache PYTHONPATH=$here "$python" -m harness run "${experiment[@]}" --inline --results "$work/plain" 2>&1 | tail -n 1
 on 4 env HARNESS_CACHE=/tmp/cache PYTHONPATH="$here" "$python" -m tests.drills.same "$store" "$work/plain"

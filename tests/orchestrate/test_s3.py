@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from harness.base.errors import StorageError
 from harness.base.storage import storage_at
 from harness.experiment.load import ROOT
 from harness.orchestrate.claims import Claims, myself
@@ -21,6 +23,7 @@ from harness.orchestrate.worker import Task, run_one
 from harness.results import Store, load
 from tests.drills.bucket import ACCESS, served
 from tests.orchestrate import fakes
+from tests.orchestrate.cable import Cable
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +84,34 @@ def test_a_run_on_ray_into_a_bucket(bucket: str, host: Path) -> None:
     assert list(store.failed().values()) == ["RuntimeError: the module raises"]
     assert store.record(fakes.plan(fakes.KILLED_ONCE)[0].id).curve["epoch"].tolist() == [1, 2, 3, 4]
     assert store.storage.listing("claims") == {}
+
+
+def test_a_bucket_that_is_away_when_a_trial_ends_costs_time_only(bucket: str, host: Path) -> None:
+    port = int(bucket.partition("127.0.0.1:")[2].partition("&")[0])
+    cable = Cable(port)
+    store, refused = Store(bucket.replace(str(port), str(cable.port)).format("away")), []
+
+    def run(*trial: Any, **options: Any) -> Any:
+        record = fakes.run(*trial, **options)
+        cable.pull()
+        with pytest.raises(StorageError):
+            store.storage.listing("trials")
+        refused.append(True)
+        threading.Timer(2.0, cable.plug).start()
+        return record
+
+    outcome = execute(
+        fakes.plan(0),
+        store,
+        fakes.profile(),
+        data_root=host / "data",
+        progress=PlainProgress(),
+        inline=True,
+        run=run,
+    )
+    assert refused == [True]
+    assert store.done() == set(outcome.done) == {fakes.plan(0)[0].id}
+    assert store.record(outcome.done[0]).curve["loss"].tolist() == [1.0, 1 / 2, 1 / 3, 1 / 4]
 
 
 def test_a_second_claim_in_a_bucket_is_refused(bucket: str) -> None:
