@@ -47,6 +47,21 @@ def write_atomically(path: Path, content: bytes | Fill, *, remedy: str = "") -> 
             temporary.unlink()
 
 
+def append_line(path: Path, line: str, *, remedy: str = "") -> None:
+    """Add a line to a journal; one that a stop cut in half before it is ended first, for readers to pass over.
+
+    Raises StorageError, naming the path.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            torn = file.read() not in (b"", b"\n")
+            file.write(f"{chr(10) * torn}{line}\n".encode())
+    except OSError as error:
+        raise write_error(path, error, remedy) from error
+
+
 def _sync_folder(folder: Path) -> None:
     """Not every file system can flush a folder (CIFS, some FUSE); there the rename is as safe as it gets."""
     try:

@@ -14,16 +14,20 @@ from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # of Linux's sys/prctl.h
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+ONE_WISH_SECONDS = 1.0  # a terminal, a shell and a job manager may each pass the same wish on
+AT_ONCE = b"stopped at once; what is finished is kept, and the same command goes on\n"
 
 
 class StopWish:
     """A context in which the signals set `asked` and call `on_first` once, instead of ending the process.
 
+    A second wish, a second or more after the first, ends the process with 130 whatever it is doing, as kill -9 would.
     Ray Tune and `ray.init` install handlers of their own: call `install` again after they did.
     """
 
     def __init__(self, on_first: Callable[[str], None]) -> None:
         self.asked: str | None = None
+        self._since = 0.0
         self._on_first = on_first
         self._before: dict[signal.Signals, Any] = {}
 
@@ -44,10 +48,13 @@ class StopWish:
                 signal.signal(number, self._handle)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        first = self.asked is None
-        self.asked = signal.Signals(number).name
-        if first:
+        now = time.monotonic()
+        if self.asked is None:
+            self.asked, self._since = signal.Signals(number).name, now
             self._on_first(self.asked)
+        elif now - self._since > ONE_WISH_SECONDS:
+            os.write(2, AT_ONCE)  # print may be what was interrupted
+            os._exit(130)
 
 
 def _in_main_thread() -> bool:

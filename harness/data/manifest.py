@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.errors import UserError
-from harness.base.files import write_atomically, write_error
+from harness.base.files import append_line, write_atomically
 
 OK, SHORT, BROKEN = "ok", "short", "broken"
 UNTRIED, AGREES = "untried", "agrees"
@@ -77,17 +77,15 @@ class Manifest:
         return manifest
 
     def note(self, entry: Entry) -> None:
-        """Keep one answer, on disk at once."""
+        """Keep one answer, on disk at once. Raises StorageError."""
         self.entries[entry.path] = entry
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            with self.journal.open("a", encoding="utf-8") as file:
-                file.write(f"\n{json.dumps(vars(entry))}\n")  # a line that a stop cut in half ends here
-        except OSError as error:
-            raise write_error(self.journal, error, _REMEDY) from None
+        append_line(self.journal, json.dumps(vars(entry)), remedy=_REMEDY)
 
     def save(self, paths: Iterable[str]) -> None:
-        """Write the entries of these paths, sorted, under the final name; the journal is then done with."""
+        """Write the entries of these paths, sorted, under the final name; the journal is then done with.
+
+        Raises StorageError.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.base.errors import UserError
+from harness.base.files import append_line, write_error
 from harness.data.decode import VideoError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Settings:
 def reencode(source: Path, target: Path, settings: Settings = Settings()) -> int:
     """Write `target` (mp4) from all frames of `source` that can be decoded; returns how many.
 
-    Raises VideoError where there is none; `target` then does not exist.
+    Raises VideoError where there is none, StorageError where it cannot be written; `target` then does not exist.
     """
     import av
 
@@ -71,6 +72,8 @@ def reencode(source: Path, target: Path, settings: Settings = Settings()) -> int
             container.mux(stream.encode(None))
         temporary.replace(target)
     except av.FFmpegError as error:
+        if isinstance(error, OSError):  # the disk's fault; the reader's errors are VideoErrors
+            raise write_error(target, error) from None
         raise VideoError(source, f"cannot be written anew: {error}") from None
     finally:
         reader.close()
@@ -124,9 +127,7 @@ def reencode_all(
     tell("re-encode", 0, len(work))
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for done, line in enumerate(pool.map(_one, work), start=1):
-            folder.mkdir(parents=True, exist_ok=True)
-            with (folder / RECORD).open("a", encoding="utf-8") as record:
-                record.write(json.dumps(line) + "\n")
+            append_line(folder / RECORD, json.dumps(line))
             tell("re-encode", done, len(work))
 
 

@@ -173,6 +173,12 @@ def make_watcher(listener: Listener, stop: StopWish, needed: str) -> Any:
             else:
                 self.listener.reported(_id_of(trial), result[PROGRESS])
 
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            # Tune keeps a history of every number that a trial reported until the run ends: 25 kB for four epochs.
+            trial.run_metadata.metric_analysis.clear()
+            trial.run_metadata.metric_n_steps.clear()
+            trial.run_metadata.invalidate_cache()
+
         def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             self._ended(trial)
             trial.config["one"]["attempt"] = trial.num_failures

@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from harness.base.errors import UserError
 from harness.experiment.start import trunk_path
+from harness.orchestrate.claims import Claims
 from harness.orchestrate.execute import WAIT_SECONDS, Collector
 from harness.orchestrate.progress import Progress
-from harness.orchestrate.worker import Answer, RunTrial, Task, run_one
+from harness.orchestrate.worker import Answer, RunTrial, Task, patiently, run_one
 from harness.plan.expand import Planned
 from harness.results.lock import check_writable
 from harness.results.store import Store
@@ -35,7 +37,7 @@ def run_single(
     """
     check_writable(store)
     collector = Collector([*starts, *([planned] if planned else [])], store, progress)
-    root, driver = data_root.resolve(), secrets.token_hex(8)
+    root, driver, claims = data_root.resolve(), secrets.token_hex(8), Claims(store.storage)
 
     def told(task: Task) -> Answer:
         collector.started(task.planned.id)
@@ -53,7 +55,8 @@ def run_single(
                 answer = told(Task(start, str(store.root), root, path, loaders, driver))
                 if answer.status != "elsewhere":
                     break
-                time.sleep(WAIT_SECONDS)
+                while patiently(partial(claims.holder, start.id)) is not None:
+                    time.sleep(WAIT_SECONDS)
             if answer.status == "failed" and planned is not None:
                 raise UserError(f"the start {answer.id} that this trial needs failed: {answer.reason}")
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,14 @@ from hypothesis import strategies as st
 
 from harness.base import files
 from harness.base.errors import StorageError, UserError
-from harness.base.files import cache_root, expanded, folder_from, remove_leftovers, write_atomically
+from harness.base.files import (
+    append_line,
+    cache_root,
+    expanded,
+    folder_from,
+    remove_leftovers,
+    write_atomically,
+)
 from harness.experiment.load import ROOT
 
 
@@ -133,6 +141,15 @@ def test_a_file_in_the_way_of_a_folder_is_one_message(tmp_path: Path) -> None:
         write_atomically(tmp_path / "file" / "x", b"1")
 
 
+def test_a_line_after_a_torn_one_stands_for_itself(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "journal.jsonl"
+    for line in ("one", "zwölf"):
+        append_line(path, line)
+    path.write_bytes(path.read_bytes()[:-3])
+    append_line(path, "three")
+    assert path.read_text(encoding="utf-8").splitlines() == ["one", "zwö", "three"]
+
+
 def test_a_home_is_expanded_in_every_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.data import data_root
     from harness.reports.write import reports_root
@@ -157,3 +174,22 @@ def test_defaults_and_unknown_homes(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.delenv("HARNESS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_root() == tmp_path / "video-ablation-harness"
+
+
+WRITES = re.compile(r'\.write_(text|bytes)\(|\.open\("[wax]|\.to_parquet\(|savefig\(path')
+BY_OTHER_MEANS = {
+    "harness/base/files.py",  # this very writer
+    "harness/base/locks.py",  # who holds a lock; an empty one does as well
+    "harness/data/digits/make.py",  # into a folder that is renamed when it is whole
+    "harness/data/digits/cache.py",
+}
+
+
+def test_every_kind_of_file_is_written_by_this_module() -> None:
+    """So what a full disk or a power cut does to one file, it does to each kind of file."""
+    found = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "harness").rglob("*.py")
+        if WRITES.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == BY_OTHER_MEANS

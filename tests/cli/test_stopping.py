@@ -1,20 +1,29 @@
-"""A wish to stop while datasets are made or checked: exit code 130, nothing left behind, the same command goes on."""
+"""A wish to stop, at any stage of a run or while datasets are made or checked: exit code 130, nothing left behind.
+
+The same command then goes on.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.cli.main import main
 from harness.experiment.load import EXPERIMENTS, ROOT
+from harness.results import Store
 from tests.cli.test_data_commands import profile
 from tests.data import fake_copies
+from tests.orchestrate import fakes
 
 EXPERIMENT = """name: mine
 title: One row
@@ -130,6 +139,9 @@ def test_verify_can_be_stopped(tmp_path: Path, number: signal.Signals) -> None:
         process.communicate()
     assert process.returncode == 130, err
     assert "the same command goes on" in err and "Traceback" not in err and "ready" not in err, err
+    end = time.monotonic() + 30  # the kernel ends the workers after their parent
+    while _children(process.pid) and time.monotonic() < end:
+        time.sleep(0.05)
     assert _children(process.pid) == []
     assert _answers(tmp_path / "data") == 9
     kept.replace(picture)
@@ -147,3 +159,105 @@ def test_verify_can_be_stopped(tmp_path: Path, number: signal.Signals) -> None:
 
 def _answers(data: Path) -> int:
     return sum(path.read_text().count("}\n") for path in data.glob("manifests/*/journal.jsonl"))
+
+
+STAGES = [
+    "harness.plan.expand.plan_trials",
+    "harness.results.store.Store.settled",
+    "harness.plan.estimate.estimate",
+    "harness.plan.history.note_run",
+    "harness.results.lock.check_writable",
+    "harness.orchestrate.claims.Claims.take",
+    "harness.trial.run_trial",
+    "harness.results.store.Store.write",
+    "harness.results.store.Store.drop_checkpoint",
+    "harness.orchestrate.claims.Claim.release",
+]
+SINGLE = [s for s in STAGES if s.split(".")[-1] not in ("settled", "estimate", "note_run", "check_writable")]
+
+
+@pytest.fixture
+def one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A command's last words: an experiment of a start and a trial that cost nothing, their datasets there."""
+    (tmp_path / "mine.yaml").write_text(EXPERIMENT)
+    monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("harness.trial.run_trial", fakes.run)
+    monkeypatch.setattr("harness.plan.prepare.prepare_datasets", lambda *_: None)
+    return [str(tmp_path / "mine.yaml"), "-p", "smoke"]
+
+
+def _code(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def _stopped_at(stage: str, patch: pytest.MonkeyPatch, *words: str) -> int:
+    """The command's exit code where a signal comes as it reaches this function, each time after the first, too."""
+    real = _named(stage)
+
+    def reached(*args: Any, **options: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args, **options)
+
+    with patch.context() as inside:
+        inside.setattr(stage, reached)
+        return _code(*words)
+
+
+def _named(place: str) -> Callable[..., Any]:
+    module, _, name = place.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError:
+        return getattr(_named(module), name)
+
+
+def _left(one_row: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What `harness plan --ids` prints: what would run."""
+    capsys.readouterr()
+    assert _code("plan", *one_row, "--ids") == 0
+    return capsys.readouterr().out
+
+
+def _is_whole(store: Store, left: str) -> None:
+    """Nothing is left to run, every curve is whole, and no trial was blamed for the signal."""
+    assert left == ""
+    curves = [store.record(trial).curve["loss"].tolist() for trial in store.done()]
+    assert curves and all(curve == [1.0, 1 / 2, 1 / 3, 1 / 4] for curve in curves)
+    assert not store.failed()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_signal_at_any_stage_of_a_run(
+    stage: str,
+    one_row: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert _stopped_at(stage, monkeypatch, "run", *one_row, "--inline") == 130
+    monkeypatch.setattr(
+        "harness.orchestrate.claims.Ticket.gone", property(lambda _: True)
+    )  # that process ended
+    assert _code("run", *one_row, "--inline") == 0
+    _is_whole(Store(tmp_path / "results"), _left(one_row, capsys))
+
+
+@pytest.mark.parametrize("stage", SINGLE)
+def test_a_signal_at_any_stage_of_an_arrays_trial(
+    stage: str,
+    one_row: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    *_, trial = _left(one_row, capsys).split()
+    assert _stopped_at(stage, monkeypatch, "run", *one_row, "--trial", trial) == 130
+    monkeypatch.setattr(
+        "harness.orchestrate.claims.Ticket.gone", property(lambda _: True)
+    )  # that process ended
+    assert _code("run", *one_row, "--trial", trial) == 0
+    _is_whole(Store(tmp_path / "results"), _left(one_row, capsys))

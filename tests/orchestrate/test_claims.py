@@ -16,13 +16,16 @@ import pyarrow.fs as pafs
 import pytest
 
 from harness.base.errors import StorageError
+from harness.base.files import write_atomically
 from harness.base.storage import ArrowStorage, LocalStorage, Storage
 from harness.experiment.load import ROOT
+from harness.experiment.start import trunk_path
 from harness.orchestrate import claims as module
-from harness.orchestrate import execute, worker
+from harness.orchestrate import execute, single, worker
 from harness.orchestrate.claims import Claims, myself
 from harness.orchestrate.screen import PlainProgress
 from harness.orchestrate.worker import Task, run_one
+from harness.plan.expand import with_starts
 from harness.plan.pending import pending
 from harness.results import Store
 from tests.orchestrate import fakes
@@ -218,6 +221,28 @@ def test_four_processes_share_twelve_trials_and_one_is_killed(
     assert [s["from"] for s in fakes.starts(tmp_path) if s["seed"] == fakes.WAITS] == [0, 1]
     assert {s["pid"] for s in fakes.starts(tmp_path)} <= {p.pid for p in running}
     assert not store.storage.listing("claims")
+
+
+def test_a_start_that_another_process_makes_is_waited_for_and_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(single, "WAIT_SECONDS", 0.05)
+    store, stream = Store(tmp_path / "store"), io.StringIO()
+    start, one = with_starts([fakes.with_start(0, start_seed=20)])
+    held = Claims(store.storage).take(start.id, myself("another"))
+    assert held is not None
+
+    def make() -> None:
+        write_atomically(trunk_path(start.trial, tmp_path), b"trunk")
+        held.release()
+
+    threading.Timer(0.5, make).start()
+    answer = single.run_single(
+        [start], one, store, data_root=tmp_path, progress=PlainProgress(stream), run=fakes.run
+    )
+    assert (answer.id, answer.status) == (one.id, "done")
+    assert stream.getvalue().count("runs it") == 1
+    assert store.done() == {one.id}, "the start was made a second time"
 
 
 def test_a_second_driver_waits_for_what_the_first_one_runs(

@@ -76,3 +76,15 @@ def test_tune_can_pickle_its_callback_while_the_screen_is_live(tmp_path: Path) -
     watcher = make_watcher(Collector([], Store(tmp_path), progress), StopWish(progress.say), "1 CPU")
     assert len(cloudpickle.dumps(watcher)) > 0
     progress.live.stop()
+
+
+def test_what_a_trial_told_is_forgotten_when_it_is_done(tmp_path: Path) -> None:
+    """Tune keeps a history of every number of every trial; with thousands of trials the driver grows."""
+    from ray.tune.experiment import Trial
+
+    watcher = make_watcher(Collector([], Store(tmp_path), _progress(1)), StopWish(print), "1 CPU")
+    trial = Trial("stand-in", stub=True)
+    trial.update_last_result({"progress": {"epoch": 1, "loss": 0.5}, "training_iteration": 1})
+    assert trial.metric_analysis and trial.metric_n_steps
+    watcher.on_trial_complete(iteration=1, trials=[trial], trial=trial)
+    assert trial.metric_analysis == trial.metric_n_steps == {}

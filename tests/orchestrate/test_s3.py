@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import urllib.error
-import urllib.request
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from harness.base.errors import StorageError
 from harness.base.storage import storage_at
 from harness.experiment.load import ROOT
 from harness.orchestrate.claims import Claims, myself
@@ -21,7 +21,9 @@ from harness.orchestrate.execute import execute
 from harness.orchestrate.screen import PlainProgress
 from harness.orchestrate.worker import Task, run_one
 from harness.results import Store, load
+from tests.drills.bucket import ACCESS, served
 from tests.orchestrate import fakes
+from tests.orchestrate.cable import Cable
 
 pytestmark = pytest.mark.slow
 
@@ -29,29 +31,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """A URI of a fresh bucket; the server lives as long as this module's tests."""
-    code = (
-        "from moto.server import ThreadedMotoServer; import sys, time\n"
-        "server = ThreadedMotoServer(ip_address='127.0.0.1', port=0); server.start()\n"
-        "print(server.get_host_and_port()[1], flush=True); sys.stdin.read()"
-    )
-    server = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert server.stdout is not None
-    port = next(line.strip() for line in server.stdout if line.strip().isdigit())  # after a greeting
-    address = f"127.0.0.1:{port}"
-    os.environ.update(
-        AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_EC2_METADATA_DISABLED="true"
-    )
-    request = urllib.request.Request(f"http://{address}/bucket", method="PUT")
-    urllib.request.urlopen(request, timeout=30).close()
-    yield f"s3://bucket/{{}}?scheme=http&endpoint_override={address}&region=us-east-1"
-    server.kill()
-    server.communicate()
+    os.environ.update(ACCESS)
+    with served() as uri:
+        yield uri
 
 
 @pytest.fixture
@@ -102,6 +84,34 @@ def test_a_run_on_ray_into_a_bucket(bucket: str, host: Path) -> None:
     assert list(store.failed().values()) == ["RuntimeError: the module raises"]
     assert store.record(fakes.plan(fakes.KILLED_ONCE)[0].id).curve["epoch"].tolist() == [1, 2, 3, 4]
     assert store.storage.listing("claims") == {}
+
+
+def test_a_bucket_that_is_away_when_a_trial_ends_costs_time_only(bucket: str, host: Path) -> None:
+    port = int(bucket.partition("127.0.0.1:")[2].partition("&")[0])
+    cable = Cable(port)
+    store, refused = Store(bucket.replace(str(port), str(cable.port)).format("away")), []
+
+    def run(*trial: Any, **options: Any) -> Any:
+        record = fakes.run(*trial, **options)
+        cable.pull()
+        with pytest.raises(StorageError):
+            store.storage.listing("trials")
+        refused.append(True)
+        threading.Timer(2.0, cable.plug).start()
+        return record
+
+    outcome = execute(
+        fakes.plan(0),
+        store,
+        fakes.profile(),
+        data_root=host / "data",
+        progress=PlainProgress(),
+        inline=True,
+        run=run,
+    )
+    assert refused == [True]
+    assert store.done() == set(outcome.done) == {fakes.plan(0)[0].id}
+    assert store.record(outcome.done[0]).curve["loss"].tolist() == [1.0, 1 / 2, 1 / 3, 1 / 4]
 
 
 def test_a_second_claim_in_a_bucket_is_refused(bucket: str) -> None:

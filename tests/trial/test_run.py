@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,28 @@ def test_a_missing_dataset_is_no_verdict_about_the_trial(tmp_path: Path) -> None
     found = surroundings(caught.value)
     assert found is not None
     assert str(found).startswith(str(tmp_path))
+
+
+@pytest.fixture
+def read_only(data_root: Path, tmp_path: Path) -> Iterator[Path]:
+    """The same folder, under a mount that cannot be written (root may write what is merely forbidden)."""
+    place = tmp_path / "data"
+    place.mkdir()
+    for options in (["--bind", data_root, place], ["-o", "remount,bind,ro", place]):
+        if subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
+            pytest.skip("needs the right to mount a folder")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_prepared_dataset_may_lie_in_a_read_only_folder(
+    undisturbed: Undisturbed, read_only: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OSError, match="Read-only"):
+        (read_only / "x").touch()
+    data.prepare(SPEC, read_only)
+    record = run_trial(tiny_trial(), data_root=read_only, checkpoint_dir=tmp_path / "checkpoint")
+    _assert_same(record, tmp_path / "checkpoint", undisturbed)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
