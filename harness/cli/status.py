@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.base.errors import UserError
 from harness.base.text import duration
 from harness.cli.common import (
     DEFAULT_PROFILE,
@@ -48,6 +49,8 @@ def status(
 
     What runs is read from the claims in the records' storage: any machine that sees it may ask.
     """
+    if watch and json:
+        raise UserError("status: --watch is for a terminal and --json is one document; ask for one of them")
     while True:
         if watch and sys.stdout.isatty():
             print("\033[2J\033[H", end="")
