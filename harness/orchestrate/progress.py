@@ -10,7 +10,7 @@ from harness.plan.expand import Planned
 
 
 class Progress(Protocol):
-    """Told by the executors; `report` is the trial's: state, epoch, epochs, loss, val_top1, seconds_left."""
+    """Told by the executors; `report` is the trial's: state, epochs, seconds_left and the epoch's line of the curve."""
 
     def begin(self, todo: Sequence[Planned], settled: int) -> None: ...
     def started(self, planned: Planned) -> None: ...

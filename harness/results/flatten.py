@@ -95,6 +95,24 @@ def config_columns(trial: Trial) -> dict[str, Any]:
     }
 
 
+def flat_config(trial: Trial) -> dict[str, Any]:
+    """Every setting by its dotted name in YAML (`recipe.lr`, `network.options.width`), for tools that know no nesting.
+
+    Values are text, numbers and booleans; lists and nothing are JSON. A variant's source is left out.
+    """
+    flat: dict[str, Any] = {}
+
+    def add(name: str, value: Any) -> None:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                add(f"{name}.{key}" if name else key, inner)
+        else:
+            flat[name] = value if isinstance(value, str | bool | int | float) else canonical_json(value)
+
+    add("", trial.model_dump(mode="json", exclude={"variants": {"__all__": {"source"}}}))
+    return flat
+
+
 def migrated(row: dict[str, Any], place: str) -> dict[str, Any]:
     """A record's row in today's columns: the config of an older schema is migrated, and what follows from it.
 
