@@ -17,7 +17,20 @@ from typer.exceptions import Abort, TyperException
 
 from harness.base.errors import UserError
 from harness.base.signals import StopWish
-from harness.cli import check_variant, compare, data, inspect, plan, render, run, status, test, watch, weights
+from harness.cli import (
+    check_variant,
+    compare,
+    data,
+    export,
+    inspect,
+    plan,
+    render,
+    run,
+    status,
+    test,
+    watch,
+    weights,
+)
 from harness.cli.common import answer_alone
 
 app = typer.Typer(
@@ -46,6 +59,7 @@ for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
+app.add_typer(export.app, name="export")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -80,7 +80,7 @@ def logs(
         raise UserError(f"{trial!r}: {what}{near_match(trial, store.ids())}; see `harness status`")
     facts: dict[str, Any] = {"trial": known[0], "running": running_now, "status": None}
     if known[0] in store.ids():
-        record = store.record(known[0])
+        record = store.record(known[0], predictions=False)
         facts |= {
             "status": record.status,
             "reason": record.reason,

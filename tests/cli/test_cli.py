@@ -172,6 +172,14 @@ def test_a_mistake_is_one_message_and_exit_code_2(
     assert "Traceback" not in captured.err
 
 
+def test_mlflow_is_asked_for_where_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    assert _harness("export", "mlflow", "ablation_a", "--tracking-uri", "http://localhost:5000") == 2
+    assert "`pip install mlflow-skinny`" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("fake_trials")
 def test_an_unwritable_results_folder_is_refused_before_anything_runs(
     mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

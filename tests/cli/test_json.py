@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 import typer
@@ -18,6 +19,8 @@ from harness.experiment.load import EXPERIMENTS
 from harness.models import create_model
 from harness.models.weights import Fit
 from harness.orchestrate.claims import Claim, Claims, myself
+from harness.plan.expand import Planned
+from harness.reports.to_mlflow import Exported
 from harness.results import Store
 from tests.cli.torchvision_names import as_torchvision
 from tests.data import fake_copies
@@ -96,6 +99,7 @@ CALLS: dict[str, Callable[[Given], list[object]]] = {
     "data describe": lambda g: ["-p", g.copy],
     "data verify": lambda g: ["-p", g.copy, "--workers", 1],
     "weights import": lambda g: [g.weights],
+    "export mlflow": lambda g: [g.table, "--tracking-uri", "http://localhost:5000"],
 }
 
 
@@ -162,6 +166,16 @@ def test_every_command_takes_json() -> None:
         assert any("--json" in parameter.opts for parameter in command.params), name
 
 
+class NoServer:
+    """In place of a client of MLflow: `tests/reports/test_to_mlflow.py` has a server."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def export(self, experiment: str, planned: Sequence[Planned], frame: pd.DataFrame) -> Exported:
+        return Exported(no_record=[p.id for p in planned])
+
+
 @pytest.mark.usefixtures("fake_trials")
 @pytest.mark.parametrize("name", CALLS)
 def test_json_is_one_document_and_nothing_else(
@@ -169,6 +183,7 @@ def test_json_is_one_document_and_nothing_else(
 ) -> None:
     fit = Fit("tsn_r18", "average", 2, 5)  # the search among all networks is another test's
     monkeypatch.setattr("harness.models.weights.find_networks", lambda *_, **__: [fit])
+    monkeypatch.setattr("harness.reports.to_mlflow.Exporter", NoServer)
     words = [*name.split(), *CALLS[name](given)]
     code = _call(*words, "--json")
     told = capsys.readouterr()
