@@ -15,16 +15,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness.base.text import first_line
+from harness.orchestrate.progress import BESIDE_CURVE
 from harness.plan.expand import Planned
 from harness.results.flatten import flat_config
 from harness.results.record import Record
-
-_NO_CURVE = {
-    "state",
-    "epoch",
-    "epochs",
-    "seconds_left",
-}  # what a report says beside its epoch's line of the curve
 
 
 class Board:
@@ -53,7 +47,7 @@ class Board:
         """Write the epoch of a report; gives the report, with the warning where there is one."""
         if self.root is not None and report.get("state") == "train":
             self._epoch = report["epoch"]
-            self._numbers("curve", {name: report[name] for name in report.keys() - _NO_CURVE})
+            self._numbers("curve", {name: report[name] for name in report.keys() - {*BESIDE_CURVE, "epoch"}})
         return report if self.warning is None else {**report, "warning": self.warning}
 
     def finished(self, record: Record) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
-import json
 import os
 import pickle
 import signal
@@ -29,6 +28,7 @@ from harness.orchestrate.claims import Claim, Claims, myself
 from harness.orchestrate.progress import label
 from harness.plan.expand import Planned
 from harness.results.files import DamagedError, read_row
+from harness.results.flatten import metrics_of
 from harness.results.record import Record
 from harness.results.store import Store
 
@@ -221,8 +221,7 @@ def _finished(store: Store, trial_id: str) -> Answer | None:
         row = read_row(store.storage, f"trials/{trial_id}.parquet")
     except (FileNotFoundError, DamagedError):
         return None
-    names = json.loads(row.get("metrics") or "[]")
-    return Answer(trial_id, "done", None, {name: float(row[name]) for name in names})
+    return Answer(trial_id, "done", None, metrics_of(row))
 
 
 def run_inline(tasks: Sequence[Task], told: Told, run: RunTrial | None = None) -> None:

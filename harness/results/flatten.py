@@ -145,7 +145,7 @@ def unflatten(row: dict[str, Any], curve: pd.DataFrame, predictions: pd.DataFram
         status=row["status"],
         reason=row["reason"],
         traceback=row["traceback"],
-        metrics=_metrics(row),
+        metrics=metrics_of(row),
         curve=curve,
         predictions=predictions,
         cost={name: value for name, value in cost.items() if value is not None},
@@ -153,9 +153,13 @@ def unflatten(row: dict[str, Any], curve: pd.DataFrame, predictions: pd.DataFram
     )
 
 
-def _metrics(row: dict[str, Any]) -> dict[str, float]:
-    """A first record wrote NaN for what it did not have; a later one names what it has."""
+def metrics_of(row: dict[str, Any]) -> dict[str, float]:
+    """A record's metrics by name. A first record wrote NaN for what it did not have; a later one names what it has.
+
+    A metric that is no number (a facet without a video) is a null in the file.
+    """
     if row.get("metrics"):
-        return {name: float(row[name]) for name in json.loads(row["metrics"])}
+        names = json.loads(row["metrics"])
+        return {name: math.nan if row[name] is None else float(row[name]) for name in names}
     held = {name: row[name] for name in FIRST_METRICS if row.get(name) is not None}
     return {name: float(value) for name, value in held.items() if not math.isnan(value)}

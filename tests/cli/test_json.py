@@ -198,7 +198,7 @@ def test_json_is_one_document_and_nothing_else(
 
 
 def test_status_watches_or_answers_once(given: Given, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _call("status", given.table, "--watch", 1, "--json") == 2
+    assert _call("status", given.table, "--watch", "--json") == 2
     told = capsys.readouterr()
     assert (told.out, "--watch" in told.err) == ("", True)
 
