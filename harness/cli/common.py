@@ -5,12 +5,16 @@ Commands import what they need when they run, so that `harness --help` and a mis
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -48,7 +52,7 @@ Variants = Annotated[
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines instead of text.")]
 DEFAULT_PROFILE = "embedded"
 
 
@@ -179,5 +183,31 @@ def own_store(results: str | None) -> Any:
     return Store(results or runs_root())
 
 
+_ANSWERS: ContextVar[TextIO | None] = ContextVar("answers", default=None)
+
+
+@contextlib.contextmanager
+def answer_alone() -> Iterator[None]:
+    """Standard output holds `print_json`'s document and nothing else: what is printed beside it, by a user's variant
+    for instance, goes to standard error."""
+    token = _ANSWERS.set(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _ANSWERS.reset(token)
+
+
 def print_json(data: Any) -> None:
-    print(json.dumps(data, indent=2, default=str))
+    """One JSON document; a number that JSON does not have (NaN, infinity) is null, a path is text."""
+    print(json.dumps(_plain(data), indent=2, default=str, allow_nan=False), file=_ANSWERS.get())
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(value) for value in data]
+    if hasattr(data, "tolist"):  # numpy's
+        return _plain(data.tolist())
+    return None if isinstance(data, float) and not math.isfinite(data) else data

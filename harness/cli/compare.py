@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,7 +89,7 @@ def compare(
     numbers = _seeds(base, frame, own, seeds)
     code = 0
     if run or (run is None and any(w.variant for w in new)):
-        code = _run([*new, base], own, numbers, frame, store=store, data=data, inline=inline)
+        code = _run([*new, base], own, numbers, frame, store=store, data=data, inline=inline, as_json=json)
         frame = load(store.root, *baseline_roots())
     report = compare_methods(
         [w.method(frame, own, numbers) for w in new], base.method(frame, own, numbers), own.name
@@ -119,6 +120,7 @@ def _run(
     store: Store,
     data: Path | None,
     inline: bool,
+    as_json: bool,
 ) -> int:
     """Train what no store has, seed by seed; returns the exit code so far. Exits where the run is interrupted."""
     from harness.comparison.wanted import WantedRow
@@ -131,7 +133,7 @@ def _run(
     split = pending([p for p in planned if p.id not in done], store)
     if not split.todo:
         return 1 if split.failed else 0
-    _check_contracts(rows)
+    _check_contracts(rows, as_json=as_json)
     print(
         f"{len(planned)} trials: {len(planned) - len(split.todo)} settled, {len(split.todo)} to run",
         file=sys.stderr,
@@ -144,7 +146,7 @@ def _run(
     return exit_code(split, outcome)
 
 
-def _check_contracts(rows: Sequence[WantedRow]) -> None:
+def _check_contracts(rows: Sequence[WantedRow], *, as_json: bool) -> None:
     """Seconds of checks before minutes of training; exits with code 1 where a module breaks the contract."""
     from harness.variants import check_variant
 
@@ -153,6 +155,9 @@ def _check_contracts(rows: Sequence[WantedRow]) -> None:
             continue
         report = check_variant(wanted.variant, dict(wanted.options))
         if not report.ok:
-            print_findings(report)
+            if as_json:
+                print_json({"broken_contract": asdict(report)})
+            else:
+                print_findings(report)
             raise typer.Exit(1)
         print(f"{report.file}: keeps the contract ({len(report.findings)} checks)", file=sys.stderr)

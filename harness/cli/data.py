@@ -20,7 +20,7 @@ app = typer.Typer(help="Prepare and describe the dataset of a profile.")
 
 
 @app.command()
-def prepare(profile: ProfileName = DEFAULT_PROFILE, data: Data = None) -> None:
+def prepare(profile: ProfileName = DEFAULT_PROFILE, data: Data = None, json: Json = False) -> None:
     """Make the profile's dataset (videos and their decoded cache) unless it is there, or check the user's copy."""
     from harness.data.registry import data_root
     from harness.experiment.load import load_profile
@@ -29,7 +29,7 @@ def prepare(profile: ProfileName = DEFAULT_PROFILE, data: Data = None) -> None:
 
     with Preparing() as progress:
         prepare_datasets([load_profile(profile).dataset], data or data_root(), progress.tell)
-    info(profile, data)
+    info(profile, data, json)
 
 
 @app.command()

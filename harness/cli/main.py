@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 some trials failed, 2 bad input, 130 interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import warnings
@@ -16,7 +17,21 @@ from typer.exceptions import Abort, TyperException
 
 from harness.base.errors import UserError
 from harness.base.signals import StopWish
-from harness.cli import check_variant, compare, data, inspect, plan, render, run, status, test, watch, weights
+from harness.cli import (
+    check_variant,
+    compare,
+    data,
+    export,
+    inspect,
+    plan,
+    render,
+    run,
+    status,
+    test,
+    watch,
+    weights,
+)
+from harness.cli.common import answer_alone
 
 app = typer.Typer(
     name="harness",
@@ -44,6 +59,7 @@ for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
+app.add_typer(export.app, name="export")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -59,7 +75,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     code = 2
     try:
-        with StopWish(_interrupt) as stop:
+        alone = answer_alone() if "--json" in given else contextlib.nullcontext()
+        with StopWish(_interrupt) as stop, alone:
             code = int(app(given or ["--help"], standalone_mode=False) or 0)
         if stop.asked and code == 130:  # typer makes an exit code of an interrupt
             raise KeyboardInterrupt

@@ -41,7 +41,7 @@ def plan(
     profile: ProfileName = DEFAULT_PROFILE,
     seeds: Seeds = None,
     ids: Annotated[
-        bool, typer.Option("--ids", help="Print the ids of what would run, a line each, and nothing else.")
+        bool, typer.Option("--ids", help="Print the ids of what would run, one on each line, and no more.")
     ] = False,
     variant: Variants = None,
     results: Results = None,
@@ -58,8 +58,11 @@ def plan(
     whole = split(planned.trials, known)
     starts = missing_starts(whole.todo, data or data_root())
     if ids:
-        for one in [*starts, *whole.todo]:
-            print(one.id)
+        names = [one.id for one in [*starts, *whole.todo]]
+        if json:
+            print_json(names)
+        else:
+            print(*names, sep="\n", end="\n" if names else "")
         return
     from harness.results import baseline_roots, load
 

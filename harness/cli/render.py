@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from harness.cli.common import (
     DEFAULT_PROFILE,
     Data,
+    Json,
     ProfileName,
     Reports,
     Results,
@@ -16,6 +18,7 @@ from harness.cli.common import (
     SomeExperiments,
     Variants,
     chosen_experiments,
+    print_json,
     profile_of,
 )
 
@@ -29,6 +32,7 @@ def tables(
     figures: Annotated[bool, typer.Option("--figures", help="Draw the figures, too.")] = False,
     results: Results = None,
     reports: Reports = None,
+    json: Json = False,
 ) -> None:
     """Render tables from the records that are there, and print them; nothing is run.
 
@@ -44,18 +48,26 @@ def tables(
 
     frame, out = load(results or runs_root(), *baseline_roots()), reports or reports_root()
     numbers = None if seeds is None else list(range(seeds))
-    for table in write_tables(chosen, own, frame, out, seeds=numbers):
-        print_table(table)
-        print()
+    written = write_tables(chosen, own, frame, out, seeds=numbers)
     if figures:
         from harness.reports.figures import write_figures
 
         write_figures(chosen, own, frame, out)
+    if json:
+        print_json({"tables": [asdict(table) for table in written], "written": out / "tables"})
+        return
+    for table in written:
+        print_table(table)
+        print()
     print(f"written to {out / 'tables'}")
 
 
 def cost(
-    experiments: SomeExperiments = None, *, profile: ProfileName = DEFAULT_PROFILE, variant: Variants = None
+    experiments: SomeExperiments = None,
+    *,
+    profile: ProfileName = DEFAULT_PROFILE,
+    variant: Variants = None,
+    json: Json = False,
 ) -> None:
     """Count params and multiply-adds of every row at the paper's input, beside the paper's numbers."""
     from harness.experiment.paper import load_paper
@@ -65,7 +77,11 @@ def cost(
 
     from harness.reports import cost_table, print_table
 
-    print_table(cost_table(chosen, own, load_paper()))
+    table = cost_table(chosen, own, load_paper())
+    if json:
+        print_json(asdict(table))
+    else:
+        print_table(table)
 
 
 def report(
@@ -76,6 +92,7 @@ def report(
     results: Results = None,
     reports: Reports = None,
     data: Data = None,
+    json: Json = False,
 ) -> None:
     """Write reports/index.html: every table, the figures, any two rows compared; one file that opens from disk."""
 
@@ -88,4 +105,7 @@ def report(
 
     frame = load(results or runs_root(), *baseline_roots())
     page = build_page(chosen, [own], frame, (reports or reports_root()) / "index.html", data=data)
-    print(f"written: {page}")
+    if json:
+        print_json({"written": page})
+    else:
+        print(f"written: {page}")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.base.errors import UserError, near_match
+from harness.base.text import is_uri
 from harness.cli.common import (
     DEFAULT_PROFILE,
     Data,
@@ -75,6 +77,15 @@ def run(
             "--hung-after", min=0, help="Minutes without progress until a trial is tried again; 0: never."
         ),
     ] = HUNG_SECONDS / 60,
+    tensorboard: Annotated[
+        str | None,
+        typer.Option(
+            "--tensorboard",
+            metavar="DIR",
+            help="Write TensorBoard's event files there, too: a run for each trial, while it runs.",
+            show_default=False,
+        ),
+    ] = None,
     variant: Variants = None,
     results: Results = None,
     data: Data = None,
@@ -90,8 +101,9 @@ def run(
 
     check_users_copy(profile, data)
     plan, store = make_plan(experiments, profile, seeds, variant, data), own_store(results)
+    events = _event_folder(tensorboard)
     if trial is not None:
-        raise typer.Exit(_run_one(plan, trial, store, data, as_json=json))
+        raise typer.Exit(_run_one(plan, trial, store, data, events, as_json=json))
     split = pending(plan.trials, store, retry_failed=retry_failed)
     for reason in (*split.unreadable.values(), *split.incomplete.values()):
         print(f"warning: {reason}", file=sys.stderr)
@@ -99,12 +111,18 @@ def run(
     outcome = Outcome()
     if split.todo:
         where = Cluster(cluster, ship, queued, live_on, 60 * hung_after)
-        outcome = run_missing(split, plan.profile, plan.labels(), store, data, inline, where)
+        outcome = run_missing(split, plan.profile, plan.labels(), store, data, inline, where, events)
     if json:
         print_json(_summary(split, outcome))
     else:
         _say_outcome(split, outcome)
     raise typer.Exit(exit_code(split, outcome))
+
+
+def _event_folder(named: str | None) -> Path | None:
+    if named is not None and is_uri(named):
+        raise UserError(f"--tensorboard {named}: event files go to a folder, not to an object store")
+    return None if named is None else Path(named).expanduser().resolve()
 
 
 def check_users_copy(profile: str, data: Path | None) -> None:
@@ -129,6 +147,7 @@ def run_missing(
     data: Path | None,
     inline: bool,
     cluster: Cluster = HERE,
+    tensorboard: Path | None = None,
 ) -> Outcome:
     """Prepare the datasets and run `split.todo` into the store; the estimate is noted beside what it took."""
     from harness.data.registry import data_root
@@ -157,16 +176,18 @@ def run_missing(
         settled=len(split.done) + len(split.failed),
         inline=inline,
         cluster=cluster,
+        tensorboard=tensorboard,
     )
     note.finish(outcome)
     return outcome
 
 
-def _run_one(plan: Plan, asked: str, store: Store, data: Path | None, *, as_json: bool) -> int:
+def _run_one(
+    plan: Plan, asked: str, store: Store, data: Path | None, tensorboard: Path | None, *, as_json: bool
+) -> int:
     """Run one trial of the plan, or one of its starts; its exit code."""
     from dataclasses import asdict
 
-    from harness.base.errors import UserError, near_match
     from harness.data.registry import data_root
     from harness.orchestrate.screen import PlainProgress, Preparing
     from harness.orchestrate.single import run_single
@@ -192,6 +213,7 @@ def _run_one(plan: Plan, asked: str, store: Store, data: Path | None, *, as_json
         data_root=root,
         progress=PlainProgress(),
         loaders=plan.profile.resources.loaders,
+        tensorboard=tensorboard,
     )
     if as_json:
         print_json(asdict(answer))

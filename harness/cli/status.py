@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.base.errors import UserError
 from harness.base.text import duration
 from harness.cli.common import (
     DEFAULT_PROFILE,
@@ -23,13 +24,14 @@ from harness.cli.common import (
     own_store,
     print_json,
 )
-from harness.cli.watch import print_running, running
+from harness.cli.watch import print_running, running, written_at
 
 if TYPE_CHECKING:
     from harness.plan.expand import Planned
     from harness.results.store import Settled, Store
 
 LAST_RUNS = 5
+WATCH_SECONDS = 5.0
 
 
 def status(
@@ -40,44 +42,52 @@ def status(
     variant: Variants = None,
     results: Results = None,
     watch: Annotated[
-        float, typer.Option("--watch", min=0, help="Show it again every so many seconds, until Ctrl-C.")
-    ] = 0,
+        bool, typer.Option("--watch", help=f"Show it again every {WATCH_SECONDS:.0f} seconds, until Ctrl-C.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Say how far every row is, what runs where, why trials failed, and how the estimates of time held up.
 
     What runs is read from the claims in the records' storage: any machine that sees it may ask.
     """
-    while True:
-        if watch and sys.stdout.isatty():
-            print("\033[2J\033[H", end="")
-        _tell(experiments, profile, seeds, variant, results, json)
+    if watch and json:
+        raise UserError("status: --watch is for a terminal and --json is one document; ask for one of them")
+    plan, store = make_plan(experiments, profile, seeds, variant), own_store(results)
+    try:
+        while True:
+            facts = _facts(plan, store)
+            if json:
+                print_json(facts)
+            else:
+                if watch and sys.stdout.isatty():
+                    print("\033[2J\033[H", end="")
+                _print(facts, plan)
+            if not watch:
+                return
+            print(f"seen at {time.strftime('%H:%M:%S')}; Ctrl-C ends this, not the run", flush=True)
+            time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
         if not watch:
-            return
-        sys.stdout.flush()
-        time.sleep(watch)
+            raise
 
 
-def _tell(
-    experiments: list[str] | None,
-    profile: str,
-    seeds: int | None,
-    variant: list[Path] | None,
-    results: str | None,
-    json: bool,
-) -> None:
-    facts = _facts(make_plan(experiments, profile, seeds, variant), own_store(results))
-    if json:
-        print_json(facts)
-        return
+def _print(facts: dict[str, Any], plan: Plan) -> None:
+    from harness.orchestrate.progress import label
+
     _print_rows(facts)
     print_running(facts["running"])
-    _print_problems(facts)
-    _print_runs(facts["runs"])
+    names = {p.id: label(p) for p in plan.trials}
+    for trial_id, reason in facts["failed"].items():
+        print(f"failed {trial_id} {names[trial_id]}: {reason}")
+    for kind in ("unreadable", "incomplete"):
+        for reason in facts[kind].values():
+            print(f"{kind} {reason}")
+    for run in facts["runs"][-LAST_RUNS:]:
+        print(f"run {run['started']}: {run['experiments']}, {run['trials']} trials, {_times(run)}")
 
 
 def _facts(plan: Plan, store: Store) -> dict[str, Any]:
-    from harness.plan.history import error_percent, past_runs
+    from harness.plan.history import error_percent, goes_on, past_runs
 
     known = store.settled()
     rows = [
@@ -88,18 +98,45 @@ def _facts(plan: Plan, store: Store) -> dict[str, Any]:
         if not row.average_of
     ]
     planned = {p.id for p in plan.trials}
-    runs = [{**run, "error_percent": error_percent(run)} for run in past_runs(store)]
+    now = running(store)
+    runs = [
+        {**run, "error_percent": error_percent(run), "goes_on": goes_on(run), "seconds_left": None}
+        for run in past_runs(store)
+    ]
+    for run in runs:
+        if run["goes_on"] is not False and _is_part(run, plan):
+            run["seconds_left"] = _seconds_left(run, planned, store, now)
     return {
         "results": str(store.root),
         "profile": plan.profile.name,
         "seeds": len(plan.seeds),
         "rows": rows,
-        "running": running(store),
+        "running": now,
         "failed": {i: reason for i, reason in known.failed.items() if i in planned},
         "unreadable": known.unreadable,
         "incomplete": known.incomplete,
         "runs": runs,
     }
+
+
+def _is_part(run: dict[str, Any], plan: Plan) -> bool:
+    return run["profile"] == plan.profile.name and set(run["experiments"].split()) <= set(plan.labels())
+
+
+def _seconds_left(
+    run: dict[str, Any], planned: set[str], store: Store, now: list[dict[str, Any]]
+) -> float | None:
+    """By the share of its trials that ended since it began, running ones by their epochs; None until there is one.
+
+    Clocks of two machines meet here (the run's, the storage's and this one's): for reading only.
+    """
+    began, index = datetime.fromisoformat(run["started"]).timestamp(), store.index(["id"])
+    stamps = {**index.files("index_stamp", "failed"), **index.files("index_stamp", "trials")}
+    ended = sum(i in planned and written_at(stamp) >= began for i, stamp in stamps.items())
+    parts = (line["report"] for line in now if line["trial"] in planned and not line["dead"])
+    done = ended + sum(part.get("epoch", 0) / max(1, part.get("epochs", 1)) for part in parts)
+    share = min(1.0, done / run["trials"])
+    return (time.time() - began) * (1 - share) / share if share > 0 else None
 
 
 def _counts(planned: list[Planned], known: Settled) -> dict[str, int]:
@@ -120,29 +157,20 @@ def _print_rows(facts: dict[str, Any]) -> None:
     for row in facts["rows"]:
         counts = [str(row[name]) if row[name] else "·" for name in ("done", "failed", "missing")]
         table.add_row(row["experiment"], row["row"], *counts)
-    print(f"profile {facts['profile']}, {facts['seeds']} seeds, records in {facts['results']}")
+    seeds = "1 seed" if facts["seeds"] == 1 else f"{facts['seeds']} seeds"
+    print(f"profile {facts['profile']}, {seeds}, records in {facts['results']}")
     Console().print(table)
-
-
-def _print_problems(facts: dict[str, Any]) -> None:
-    for trial_id, reason in facts["failed"].items():
-        print(f"failed {trial_id}: {reason}")
-    for reason in facts["unreadable"].values():
-        print(f"unreadable {reason}")
-    for reason in facts["incomplete"].values():
-        print(f"incomplete {reason}")
-
-
-def _print_runs(runs: list[dict[str, Any]]) -> None:
-    for run in runs[-LAST_RUNS:]:
-        print(f"run {run['started']}: {run['experiments']}, {run['trials']} trials, {_times(run)}")
 
 
 def _times(run: dict[str, Any]) -> str:
     estimated, actual, error = (run.get(k) for k in ("estimated_seconds", "actual_seconds", "error_percent"))
     expected = f"estimated {duration(estimated)}" if estimated else "no estimate"
+    if actual is None and run["goes_on"] is not False:
+        left, who = run["seconds_left"], f"process {run['pid']} on {run['host']}"
+        ahead = f", about {duration(left)} left" if left is not None else ""
+        return f"{expected}, {'goes on' if run['goes_on'] else 'no end told yet'}{ahead} ({who})"
     if actual is None:
-        return f"{expected}, did not come to its end (killed?)"
+        return f"{expected}, did not come to its end (killed): the same command goes on"
     off = (
         "interrupted"
         if run.get("interrupted")

@@ -38,7 +38,7 @@ def running(store: Store) -> list[dict[str, Any]]:
 
     lines = []
     for ticket in Claims(store.storage).tickets():
-        who, written = ticket.who, int(ticket.stamp.rpartition("-")[2]) / 1e9
+        who, written = ticket.who, written_at(ticket.stamp)
         local = who is not None and who.machine == this_machine()
         lines.append({
             "trial": ticket.trial,
@@ -53,16 +53,26 @@ def running(store: Store) -> list[dict[str, Any]]:
 
 
 def print_running(lines: list[dict[str, Any]]) -> None:
+    """A line a claim: running, lost (its process is gone), silent (no heartbeat for longer than others wait)."""
+    from harness.orchestrate.claims import DEAD_SECONDS
+
     for line in lines:
-        report = line["report"]
-        at = f"epoch {report['epoch']}/{report['epochs']}" if "epoch" in report else "starting"
+        report, silence = line["report"], duration(line["heartbeat_seconds"])
+        at = (
+            f"{report['state']} epoch {report['epoch']}/{report['epochs']}"
+            if "epoch" in report
+            else "starting"
+        )
         left = report.get("seconds_left")
         ahead = f", about {duration(left)} left" if left else ""
-        state = "dead, " if line["dead"] else ""
-        print(
-            f"running {line['trial']} {line['label']}: {report.get('state', 'start')} {at}{ahead}; "
-            f"process {line['pid']} on {line['host']}, {state}heartbeat {duration(line['heartbeat_seconds'])} ago"
-        )
+        who = f"process {line['pid']} on {line['host']}" if line["pid"] else "an unknown process"
+        name = f"{line['trial']} {line['label']}: {at}"
+        if line["dead"]:
+            print(f"lost    {name}; {who} is gone; the next run goes on from its checkpoint")
+        elif line["heartbeat_seconds"] > DEAD_SECONDS:
+            print(f"silent  {name}; {who}, no heartbeat for {silence}; the next run takes it over")
+        else:
+            print(f"running {name}{ahead}; {who}, heartbeat {silence} ago")
 
 
 def logs(
@@ -71,7 +81,9 @@ def logs(
     results: Results = None,
     json: Json = False,
 ) -> None:
-    """Print what a trial told: its epochs, who runs it, and the traceback where it failed."""
+    """Print what a trial told: its epochs (of one that runs the last), who runs it, the traceback where it failed."""
+    from harness.orchestrate.progress import BESIDE_CURVE
+
     store = own_store(results)
     running_now = [line for line in running(store) if line["trial"].startswith(trial)]
     known = sorted({i for i in store.ids() if i.startswith(trial)} | {line["trial"] for line in running_now})
@@ -80,7 +92,7 @@ def logs(
         raise UserError(f"{trial!r}: {what}{near_match(trial, store.ids())}; see `harness status`")
     facts: dict[str, Any] = {"trial": known[0], "running": running_now, "status": None}
     if known[0] in store.ids():
-        record = store.record(known[0])
+        record = store.record(known[0], predictions=False)
         facts |= {
             "status": record.status,
             "reason": record.reason,
@@ -91,8 +103,10 @@ def logs(
         print_json(facts)
         return
     print_running(running_now)
-    for line in facts.get("epochs", []):
-        print("  ".join(f"{name} {value:.4g}" for name, value in line.items()))
+    last = [line["report"] for line in running_now if "loss" in line["report"]]
+    for line in facts.get("epochs", []) or last:
+        numbers = {name: value for name, value in line.items() if name not in BESIDE_CURVE}
+        print("  ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
     if facts["status"] is not None:
         print(f"{known[0]} {facts['status']}{': ' + facts['reason'] if facts['reason'] else ''}")
     if facts.get("traceback"):
@@ -123,10 +137,12 @@ def retry(
         print_json({"forgotten": {trial: known.failed[trial] for trial in again}})
         return
     for trial in again:
-        print(f"{trial}: was {known.failed[trial]}")
-    print(
-        f"{len(again)} failures forgotten; `harness run` tries them again, from their checkpoints where there are any"
-    )
+        print(f"forgotten {trial}: {known.failed[trial]}")
+    if again:
+        count = "1 failure" if len(again) == 1 else f"{len(again)} failures"
+        print(f"{count} forgotten; the same `harness run` tries again, from a checkpoint where there is one")
+    else:
+        print("nothing to retry: no trial of this plan has failed")
 
 
 def clean(
@@ -148,49 +164,49 @@ def clean(
 
     store = own_store(results)
     files, folders = _litter(store)
-    drivers = dead_folders()
+    folders |= dict.fromkeys(dead_folders(), "of a driver that is gone")
     if yes:
         for name in files:
             store.storage.delete(name)
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
         remove_dead_folders()
-    places = [str(folder) for folder in [*folders, *drivers]]
-    facts = {"removed": yes, "files": files, "folders": places}
     if json:
-        print_json(facts)
+        print_json({"removed": yes, "files": files, "folders": folders})
         return
-    for place in (*map(store.storage.place, files), *places):
-        print(f"{'removed' if yes else 'would remove'} {place}")
-    if not files and not places:
+    for place, why in {**{store.storage.place(name): why for name, why in files.items()}, **folders}.items():
+        print(f"{'removed' if yes else 'would remove'} {place}: {why}")
+    if not files and not folders:
         print("nothing to remove")
     elif not yes:
         print("give --yes to remove this; finished records are never touched")
 
 
-def _litter(store: Store) -> tuple[list[str], list[Path]]:
-    """Names in the storage and folders of checkpoints that nobody needs."""
+def _litter(store: Store) -> tuple[dict[str, str], dict[Path, str]]:
+    """Names in the storage, and folders of checkpoints, that nobody needs, each with the reason."""
     from harness.base.files import LEFTOVER_SECONDS, TEMPORARY
     from harness.orchestrate.claims import Claims
     from harness.results.lock import FOLDERS
 
-    now, alive, files = time.time(), set(), []
+    now, alive, files = time.time(), set(), {}
     for ticket in Claims(store.storage).tickets():
-        if ticket.gone or now - _written(ticket.stamp) > LEFTOVER_SECONDS:
-            files.append(ticket.name)
+        silent = now - written_at(ticket.stamp)
+        if ticket.gone or silent > LEFTOVER_SECONDS:
+            why = "whose process is gone" if ticket.gone else f"silent for {duration(silent)}"
+            files[ticket.name] = f"a claim {why}"
         else:
             alive.add(ticket.trial)
     for folder in (*FOLDERS, "claims"):
         for name, stamp in store.storage.listing(folder).items():
-            old = now - _written(stamp) > LEFTOVER_SECONDS
+            old = now - written_at(stamp) > LEFTOVER_SECONDS
             if old and name.startswith(".") and name.endswith(TEMPORARY):
-                files.append(f"{folder}/{name}".lstrip("/"))
+                files[f"{folder}/{name}".lstrip("/")] = "half written"
     done = store.done() - alive
     checkpoints = store.local / "checkpoints"
     there = sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []
-    return files, [folder for folder in there if folder.name in done]
+    return files, {folder: "a checkpoint of a trial that is done" for folder in there if folder.name in done}
 
 
-def _written(stamp: str) -> float:
-    """Seconds since 1970, by the storage's clock."""
+def written_at(stamp: str) -> float:
+    """When a file was written, in seconds since 1970 by the storage's clock."""
     return int(stamp.rpartition("-")[2]) / 1e9

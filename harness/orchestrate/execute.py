@@ -56,11 +56,15 @@ class Collector:
         self.done: list[str] = []
         self.failed: dict[str, str] = {}
         self.elsewhere: set[str] = set()
+        self.warned: set[str] = set()
 
     def started(self, trial_id: str) -> None:
         self.progress.started(self.planned[trial_id])
 
     def reported(self, trial_id: str, report: dict[str, Any]) -> None:
+        if (warning := report.get("warning")) is not None and warning not in self.warned:
+            self.warned.add(warning)
+            self.progress.say(f"warning: {warning}")
         self.progress.reported(self.planned[trial_id], report)
 
     def retried(self, trial_id: str, times: int) -> None:
@@ -107,14 +111,16 @@ def execute(
     settled: int = 0,
     inline: bool = False,
     cluster: Cluster = HERE,
+    tensorboard: Path | None = None,
     run: RunTrial | None = None,
 ) -> Outcome:
     """Run `todo` in its order (seed-major), the starts that are missing first; each record goes to `store`.
 
-    `settled` trials of the same plan need no run (for the display). `inline` runs in this process, without Ray. `run`
-    stands for `harness.trial.run_trial` in a test. Any number of drivers may share a store: each trial is claimed by
-    whoever runs it, and what another driver runs is waited for. Raises UserError when the store cannot be written, a
-    trial needs resources that are not there, or the surroundings failed. With nothing to run, Ray is not imported.
+    `settled` trials of the same plan need no run (for the display). `inline` runs in this process, without Ray.
+    `tensorboard`: a folder that gets event files. `run` stands for `harness.trial.run_trial` in a test. Any number of
+    drivers may share a store: each trial is claimed by whoever runs it, and what another driver runs is waited for.
+    Raises UserError when the store cannot be written, a trial needs resources that are not there, or the surroundings
+    failed. With nothing to run, Ray is not imported.
     """
     if not todo:
         return Outcome()
@@ -128,6 +134,7 @@ def execute(
         profile.resources.loaders,
         secrets.token_hex(8),
         cluster.hung_after,
+        tensorboard,
     )
     tasks = [replace(shared, planned=p, trunk=trunk_path(p.trial, data_root)) for p in starts]
     wanted = [replace(shared, planned=p) for p in todo]

@@ -8,9 +8,16 @@ from typing import Any, Protocol
 
 from harness.plan.expand import Planned
 
+BESIDE_CURVE = {
+    "state",
+    "epochs",
+    "seconds_left",
+    "warning",
+}  # in a report, beside its epoch's line of the curve
+
 
 class Progress(Protocol):
-    """Told by the executors; `report` is the trial's: state, epoch, epochs, loss, val_top1, seconds_left."""
+    """Told by the executors; `report` is the trial's: state, epochs, seconds_left and the epoch's line of the curve."""
 
     def begin(self, todo: Sequence[Planned], settled: int) -> None: ...
     def started(self, planned: Planned) -> None: ...

@@ -27,6 +27,7 @@ def run_single(
     data_root: Path,
     progress: Progress,
     loaders: int = 0,
+    tensorboard: Path | None = None,
     run: RunTrial | None = None,
 ) -> Answer:
     """Run the starts whose trunk is missing, then `planned` (None: the starts alone); gives the last answer.
@@ -38,6 +39,9 @@ def run_single(
     check_writable(store)
     collector = Collector([*starts, *([planned] if planned else [])], store, progress)
     root, driver, claims = data_root.resolve(), secrets.token_hex(8), Claims(store.storage)
+
+    def task(one: Planned, trunk: Path | None) -> Task:
+        return Task(one, str(store.root), root, trunk, loaders, driver, tensorboard=tensorboard)
 
     def told(task: Task) -> Answer:
         collector.started(task.planned.id)
@@ -52,15 +56,13 @@ def run_single(
             path = trunk_path(start.trial, root)
             answer = Answer(start.id, "done", None, {})
             while not path.exists():
-                answer = told(Task(start, str(store.root), root, path, loaders, driver))
+                answer = told(task(start, path))
                 if answer.status != "elsewhere":
                     break
                 while patiently(partial(claims.holder, start.id)) is not None:
                     time.sleep(WAIT_SECONDS)
             if answer.status == "failed" and planned is not None:
                 raise UserError(f"the start {answer.id} that this trial needs failed: {answer.reason}")
-        return (
-            answer if planned is None else told(Task(planned, str(store.root), root, None, loaders, driver))
-        )
+        return answer if planned is None else told(task(planned, None))
     finally:
         progress.end()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
-import json
 import os
 import pickle
 import signal
@@ -23,11 +22,13 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from harness.base.errors import StorageError, UserError
 from harness.base.text import duration
+from harness.orchestrate.board import Board
 from harness.orchestrate.carry import Carrier
 from harness.orchestrate.claims import Claim, Claims, myself
 from harness.orchestrate.progress import label
 from harness.plan.expand import Planned
 from harness.results.files import DamagedError, read_row
+from harness.results.flatten import metrics_of
 from harness.results.record import Record
 from harness.results.store import Store
 
@@ -53,6 +54,7 @@ class Task:
 
     driver      the `harness run` that it belongs to
     hung_after  seconds without a report or a checkpoint after which its process ends itself (0: never)
+    tensorboard  the folder of event files, where they are asked for
     """
 
     planned: Planned
@@ -62,6 +64,7 @@ class Task:
     loaders: int = 0
     driver: str = ""
     hung_after: float = 0.0
+    tensorboard: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,6 @@ def _run(
 ) -> Answer:
     planned = task.planned
 
-    def told(line: dict[str, Any]) -> None:
-        claim.told(line)
-        report(line)
-
     if run is None:
         from harness.plan.prepare import prepare_datasets
         from harness.trial import run_trial
@@ -136,26 +135,39 @@ def _run(
     if task.hung_after:
         watch = functools.partial(_end_when_hung, task, store, claim, carrier, ended)
         threading.Thread(target=watch, daemon=True).start()
-    try:
-        record = run(
-            planned.trial,
-            checkpoint_dir=store.checkpoint_dir(planned.id),
-            data_root=task.data_root,
-            report=told,
-            trunk=task.trunk,
-            loaders=task.loaders,
-        )
-    except Exception as error:
-        from harness.trial.failure import failed_record, surroundings
+    with Board(task.tensorboard, planned) as board:
+        try:
+            record = run(
+                planned.trial,
+                checkpoint_dir=store.checkpoint_dir(planned.id),
+                data_root=task.data_root,
+                report=lambda line: _tell(board.told(line), claim, report),
+                trunk=task.trunk,
+                loaders=task.loaders,
+            )
+        except Exception as error:
+            from harness.trial.failure import failed_record, surroundings
 
-        if (cause := surroundings(error)) is not None:
-            raise cause from error
-        record = failed_record(planned.trial, error)
-    finally:
-        ended.set()
+            if (cause := surroundings(error)) is not None:
+                raise cause from error
+            record = failed_record(planned.trial, error)
+        finally:
+            ended.set()
+        if not patiently(claim.held):
+            return Answer(planned.id, "elsewhere", "the process that took it over", {})
+        board.finished(record)
     record = dataclasses.replace(record, provenance={**record.provenance, "retries": attempt})
-    if not patiently(claim.held):
-        return Answer(planned.id, "elsewhere", "the process that took it over", {})
+    return _keep(record, task, store, carrier)
+
+
+def _tell(line: dict[str, Any], claim: Claim, report: Report) -> None:
+    claim.told(line)
+    report(line)
+
+
+def _keep(record: Record, task: Task, store: Store, carrier: Carrier) -> Answer:
+    """Write the record, then drop the checkpoint, which nobody needs any more."""
+    planned = task.planned
     if record.status == "done":
         patiently(carrier.send_trunk)
     patiently(lambda: store.write(record, planned))
@@ -209,8 +221,7 @@ def _finished(store: Store, trial_id: str) -> Answer | None:
         row = read_row(store.storage, f"trials/{trial_id}.parquet")
     except (FileNotFoundError, DamagedError):
         return None
-    names = json.loads(row.get("metrics") or "[]")
-    return Answer(trial_id, "done", None, {name: float(row[name]) for name in names})
+    return Answer(trial_id, "done", None, metrics_of(row))
 
 
 def run_inline(tasks: Sequence[Task], told: Told, run: RunTrial | None = None) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import secrets
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from harness.base.locks import process_start, this_machine
 from harness.plan.estimate import Estimate
 from harness.results.files import DamagedError, read_row, write_frame
 from harness.results.store import Store
@@ -59,6 +62,10 @@ def note_run(store: Store, experiments: Sequence[str], profile: str, expected: E
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "experiments": " ".join(experiments),
         "profile": profile,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "process_started": process_start(os.getpid()),
+        "machine": this_machine(),
         "trials": expected.trials,
         "estimated_seconds": wall.middle if wall else None,
         "estimated_low": wall.low if wall else None,
@@ -70,15 +77,24 @@ def note_run(store: Store, experiments: Sequence[str], profile: str, expected: E
 
 
 def past_runs(store: Store) -> list[dict[str, Any]]:
-    """All runs of a store, oldest first; those that were killed have no `actual_seconds`.
+    """All runs of a store, oldest first; those that go on, or were killed, have no `actual_seconds`.
 
-    DamagedError notes are skipped: they say nothing about results.
+    Damaged notes are skipped: they say nothing about results.
     """
     rows = []
     for name in sorted(name for name in store.storage.listing("history") if OWN.fullmatch(name)):
         with contextlib.suppress(DamagedError, FileNotFoundError):
             rows.append(read_row(store.storage, f"history/{name}"))
     return rows
+
+
+def goes_on(run: dict[str, Any]) -> bool | None:
+    """Whether a run without an end goes on. Its process is known to its own machine; elsewhere None."""
+    if run.get("actual_seconds") is not None or not run.get("machine"):  # a note of an older version has none
+        return False
+    if run["machine"] != this_machine():
+        return None
+    return process_start(int(run["pid"])) == run["process_started"]
 
 
 def error_percent(run: dict[str, Any]) -> float | None:

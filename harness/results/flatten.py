@@ -95,6 +95,24 @@ def config_columns(trial: Trial) -> dict[str, Any]:
     }
 
 
+def flat_config(trial: Trial) -> dict[str, Any]:
+    """Every setting by its dotted name in YAML (`recipe.lr`, `network.options.width`), for tools that know no nesting.
+
+    Values are text, numbers and booleans; lists and nothing are JSON. A variant's source is left out.
+    """
+    flat: dict[str, Any] = {}
+
+    def add(name: str, value: Any) -> None:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                add(f"{name}.{key}" if name else key, inner)
+        else:
+            flat[name] = value if isinstance(value, str | bool | int | float) else canonical_json(value)
+
+    add("", trial.model_dump(mode="json", exclude={"variants": {"__all__": {"source"}}}))
+    return flat
+
+
 def migrated(row: dict[str, Any], place: str) -> dict[str, Any]:
     """A record's row in today's columns: the config of an older schema is migrated, and what follows from it.
 
@@ -127,7 +145,7 @@ def unflatten(row: dict[str, Any], curve: pd.DataFrame, predictions: pd.DataFram
         status=row["status"],
         reason=row["reason"],
         traceback=row["traceback"],
-        metrics=_metrics(row),
+        metrics=metrics_of(row),
         curve=curve,
         predictions=predictions,
         cost={name: value for name, value in cost.items() if value is not None},
@@ -135,9 +153,13 @@ def unflatten(row: dict[str, Any], curve: pd.DataFrame, predictions: pd.DataFram
     )
 
 
-def _metrics(row: dict[str, Any]) -> dict[str, float]:
-    """A first record wrote NaN for what it did not have; a later one names what it has."""
+def metrics_of(row: dict[str, Any]) -> dict[str, float]:
+    """A record's metrics by name. A first record wrote NaN for what it did not have; a later one names what it has.
+
+    A metric that is no number (a facet without a video) is a null in the file.
+    """
     if row.get("metrics"):
-        return {name: float(row[name]) for name in json.loads(row["metrics"])}
+        names = json.loads(row["metrics"])
+        return {name: math.nan if row[name] is None else float(row[name]) for name in names}
     held = {name: row[name] for name in FIRST_METRICS if row.get(name) is not None}
     return {name: float(value) for name, value in held.items() if not math.isnan(value)}

@@ -161,12 +161,16 @@ class Store:
         index = self.index(["id"])
         return sorted({*index.table["id"].to_pylist(), *(stem for _, stem in index.unreadable)})
 
-    def record(self, trial_id: str) -> Record:
-        """The whole record. Raises UserError when there is none, or one of its files is damaged or missing."""
+    def record(self, trial_id: str, *, predictions: bool = True) -> Record:
+        """The whole record, or without the predictions, which are most of it.
+
+        Raises UserError when there is none, or one of its files is damaged or missing.
+        """
         part, row = self._row(trial_id)
         if part == "failed":
             return unflatten(row, pd.DataFrame(), pd.DataFrame())
-        return unflatten(row, self.curve(trial_id), self.predictions(trial_id))
+        scores = self.predictions(trial_id) if predictions else pd.DataFrame()
+        return unflatten(row, self.curve(trial_id), scores)
 
     def trial(self, trial_id: str) -> Trial:
         """The trial as written."""

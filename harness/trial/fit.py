@@ -220,11 +220,4 @@ def _tally(loss: Tensor, scores_NK: Tensor, labels: Tensor) -> Tensor:
 def _progress(history: list[dict[str, float]], epochs: int) -> dict[str, Any]:
     done, last = len(history), history[-1]
     left = (epochs - done) * sum(line["seconds"] for line in history) / done
-    return {
-        "state": "train",
-        "epoch": done,
-        "epochs": epochs,
-        "loss": last["loss"],
-        "val_top1": last["val_top1"],
-        "seconds_left": left,
-    }
+    return {"state": "train", "epochs": epochs, "seconds_left": left, **last}

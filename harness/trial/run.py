@@ -52,7 +52,7 @@ def run_trial(
 ) -> Record:
     """Run one trial from start (or its checkpoint) to end.
 
-    `report` is told after every epoch: state, epoch, epochs, loss, val_top1, seconds_left. `trunk`: keep the trained
+    `report` is told after every epoch: state, epochs, seconds_left and its line of the curve. `trunk`: keep the trained
     backbone there (a start trial). `loaders`: processes that read ahead. `known`: given where this process is one of
     several that another one started. Raises TrialFailed where the trial itself is at fault, UserError where its
     surroundings are, whatever the module raises.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 import json
 import os
 import shutil
@@ -16,9 +14,7 @@ import pytest
 
 from harness.cli import main
 from harness.experiment.load import ROOT
-from harness.plan import prepare
 from harness.results import Store, runs_root
-from harness.results.record import Record
 from tests.factories import make_failed_record, make_record
 from tests.orchestrate import fakes
 
@@ -44,17 +40,6 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("results", "reports", "data"):
         monkeypatch.setenv(f"HARNESS_{name.upper()}", str(tmp_path / name))
     return path
-
-
-@pytest.fixture
-def fake_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("harness.orchestrate.execute")  # the package's `execute` is the function
-
-    def run(*arguments: Any, **options: Any) -> Record:
-        return fakes.run(*arguments, **options)  # looked up when it runs: a test may replace it
-
-    monkeypatch.setattr(module, "execute", functools.partial(module.execute, run=run))
-    monkeypatch.setattr(prepare, "prepare_datasets", lambda *_: None)
 
 
 def _harness(*arguments: object) -> int:
@@ -185,6 +170,14 @@ def test_a_mistake_is_one_message_and_exit_code_2(
     assert captured.err.startswith("error: ")
     assert message in captured.err
     assert "Traceback" not in captured.err
+
+
+def test_mlflow_is_asked_for_where_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    assert _harness("export", "mlflow", "ablation_a", "--tracking-uri", "http://localhost:5000") == 2
+    assert "`pip install mlflow-skinny`" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("fake_trials")

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from torch import Tensor
 
 from harness.cli.main import main
 from harness.experiment.load import EXPERIMENTS
-from harness.models import VideoModel, create_model
+from harness.models import create_model
 from harness.results import load
+from tests.cli.torchvision_names import as_torchvision
 from tests.data import fake_copies
 from tests.data.clips import write_clip
 
@@ -95,17 +95,6 @@ def test_another_copy_is_another_trial(tmp_path: Path, capsys: pytest.CaptureFix
     assert planned() != before
 
 
-def _as_torchvision(model: VideoModel) -> dict[str, Tensor]:
-    """A frame-wise ResNet's weights under torchvision's names."""
-    renamed = {}
-    for name, tensor in model.state_dict().items():
-        own = name.removeprefix("backbone.").replace("stem.", "conv1.").replace("stem_bn.", "bn1.")
-        for stage in range(2, 6):
-            own = own.replace(f"res{stage}.", f"layer{stage - 1}.")
-        renamed[own.replace("shortcut.", "downsample.").replace("head.fc.", "fc.")] = tensor
-    return renamed
-
-
 def test_published_weights_are_tested_without_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +107,7 @@ def test_published_weights_are_tested_without_training(
     with torch.no_grad():  # whatever it sees, it answers class 3
         seen.head.fc.weight.zero_()
         seen.head.fc.bias.copy_(torch.tensor([0.0, 1, 2, 9, 3]))
-    torch.save({"state_dict": _as_torchvision(seen)}, tmp_path / "release.pth")
+    torch.save({"state_dict": as_torchvision(seen)}, tmp_path / "release.pth")
     ask = ["--experiment", str(tmp_path / "mine.yaml"), "--row", "TSN", "--profile", profile, *data]
     weights = ["--weights", str(tmp_path / "release.pth")]
 
@@ -137,7 +126,7 @@ def test_published_weights_are_tested_without_training(
     assert "2 snippets of 2 frames" in shown and "3 of 24 px, short side 32" in shown and "mean (110" in shown
 
     torch.save(
-        _as_torchvision(create_model("tsn_r18", 400, width=8, stem_kernel=5, U=2)), tmp_path / "other.pth"
+        as_torchvision(create_model("tsn_r18", 400, width=8, stem_kernel=5, U=2)), tmp_path / "other.pth"
     )
     assert _call("test", "--weights", str(tmp_path / "other.pth"), *ask) == 2
     assert "head.fc.weight (400, 64) for (5, 64)" in capsys.readouterr().err

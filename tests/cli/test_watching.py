@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from harness.cli.main import main
 from harness.orchestrate import claims as module
 from harness.orchestrate.claims import Claims, myself
+from harness.orchestrate.execute import Outcome
+from harness.plan.estimate import Estimate, Range
+from harness.plan.history import RunNote, note_run
 from harness.results import Store
+from harness.results.files import write_frame
 from tests.factories import make_failed_record, make_record
 from tests.orchestrate import fakes
 
@@ -34,7 +41,7 @@ def test_status_says_what_runs_where(store: Store, capsys: pytest.CaptureFixture
     (one,) = fakes.plan(0)
     claim = Claims(store.storage).take(one.id, replace(myself("a", label="ablation_a · DSA"), host="node7"))
     assert claim is not None
-    claim.told({"state": "train", "epoch": 3, "epochs": 12, "seconds_left": 90.0})
+    claim.told({"state": "train", "epoch": 3, "epochs": 12, "seconds_left": 90.0, "loss": 1.25})
     claim.write()
     code, text = _harness(capsys, "status", "ablation_a", "--results", store.root)
     assert code == 0
@@ -44,8 +51,79 @@ def test_status_says_what_runs_where(store: Store, capsys: pytest.CaptureFixture
     (line,) = facts["running"]
     assert (line["host"], line["dead"], line["report"]["epoch"]) == ("node7", False, 3)
     code, text = _harness(capsys, "logs", one.id[:8], "--results", store.root)
-    assert (code, "node7" in text) == (0, True)
+    assert (code, "node7" in text, "\nepoch 3  loss 1.25\n" in text) == (0, True, True)
     claim.release()
+
+
+def test_status_tells_lost_and_silent_claims_from_running_ones(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, silent = fakes.plan(0, 10)
+    for one, who in (
+        (lost, replace(myself("a"), started="gone")),
+        (silent, replace(myself("b"), machine="other", host="node7")),
+    ):
+        module.Claim(store.storage, f"claims/{one.id}.{'0' * 16}.json", who, None).write()
+    monkeypatch.setattr(module, "DEAD_SECONDS", -1.0)
+    text = _harness(capsys, "status", "ablation_a", "--results", store.root)[1]
+    assert f"lost    {lost.id} : starting; process {os.getpid()} on" in text and "is gone" in text
+    assert f"silent  {silent.id} : starting; process {os.getpid()} on node7, no heartbeat for" in text
+    assert "running" not in text
+
+
+def _note(store: Store, **changes: object) -> RunNote:
+    expected = Estimate(2, 2, Range(80.0, 100.0, 150.0), None, None, 900.0, 1.0, {})
+    note = note_run(store, ["ablation_a"], "embedded", expected)
+    note = replace(note, row={**note.row, **changes})
+    write_frame(store.storage, note.name, pd.DataFrame([note.row]))
+    return note
+
+
+def test_status_says_how_long_a_run_that_goes_on_will_take(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = datetime.now(UTC) - timedelta(minutes=10)
+    note = _note(store, started=began.isoformat(timespec="seconds"))
+    ask = ["status", "ablation_a", "--results", store.root]
+    assert f"goes on (process {os.getpid()} on" in _harness(capsys, *ask)[1], "nothing to go by yet"
+    done, failed = fakes.plan(0, 1)
+    store.write(make_record(done), done)
+    assert "goes on, about 10 min left" in _harness(capsys, *ask)[1], "one of two trials took ten minutes"
+    store.write(make_failed_record(failed, "diverged"), failed)
+    text = _harness(capsys, *ask)[1]
+    assert f"failed {failed.id} ablation_a · DSA+I3D 4x4 · seed 1: diverged" in text
+    note.finish(Outcome([done.id], {failed.id: "diverged"}, [], False, 80.0))
+    assert "took 80 s" in _harness(capsys, *ask)[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"process_started": "0"}, "did not come to its end (killed)"),
+        ({"machine": "another", "host": "node7"}, "no end told yet (process"),
+        ({"machine": None}, "did not come to its end (killed)"),
+    ],
+)
+def test_status_of_a_run_without_an_end(
+    changes: dict[str, object], told: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _note(store, **changes)
+    assert told in _harness(capsys, "status", "ablation_a", "--results", store.root)[1]
+
+
+def test_watching_ends_with_ctrl_c_and_exit_code_0(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = []
+
+    def sleep(seconds: float) -> None:
+        rounds.append(seconds)
+        if len(rounds) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("harness.cli.status.time.sleep", sleep)
+    code, text = _harness(capsys, "status", "ablation_a", "--watch", "--results", store.root)
+    assert (code, text.count("DSA+I3D 4x4"), text.count("Ctrl-C ends this")) == (0, 2, 2)
 
 
 def test_logs_of_a_done_a_failed_and_an_unknown_trial(
@@ -69,7 +147,7 @@ def test_retry_forgets_failures_and_nothing_else(store: Store, capsys: pytest.Ca
     assert _harness(capsys, "retry", "ablation_a", "--results", store.root)[0] == 2
     assert store.failed(), "only on request"
     code, text = _harness(capsys, "retry", "ablation_a", "--failed", "--results", store.root)
-    assert (code, "1 failures forgotten" in text) == (0, True)
+    assert (code, "1 failure forgotten" in text) == (0, True)
     assert (store.done(), store.failed()) == ({done.id}, {})
 
 
@@ -96,7 +174,12 @@ def test_clean_says_first_and_never_touches_records_or_live_trials(
     assert code == 0
     assert sorted(p for p in store.root.rglob("*")) == before, "without --yes nothing goes"
     gone = {store.root / dead.name, litter, store.checkpoint_dir(done.id)}
-    assert {Path(line.removeprefix("would remove ")) for line in text.splitlines()[:-1]} == gone
+    told = (line.removeprefix("would remove ").partition(": ") for line in text.splitlines()[:-1])
+    assert {Path(place): why for place, _, why in told} == {
+        store.root / dead.name: "a claim whose process is gone",
+        litter: "half written",
+        store.checkpoint_dir(done.id): "a checkpoint of a trial that is done",
+    }
     _harness(capsys, "clean", "--yes", "--results", store.root)
     assert set(before) - set(store.root.rglob("*")) == gone
     assert live.held()

@@ -74,6 +74,15 @@ def test_a_record_comes_back_exactly(store: Store) -> None:
     assert store.predictions(written.id)["scores"][0].dtype == np.float32
 
 
+def test_a_metric_that_is_no_number_comes_back(store: Store) -> None:
+    (planned, *_), record = PLANNED, make_record(PLANNED[0])
+    store.write(
+        dataclasses.replace(record, metrics={**record.metrics, "factor_motion": float("nan")}), planned
+    )
+    metrics = store.record(planned.id).metrics
+    assert metrics.keys() == record.metrics.keys() and np.isnan(metrics["factor_motion"])
+
+
 def test_a_failed_record_keeps_its_reason_and_gives_way_to_a_done_one(store: Store) -> None:
     failed = make_failed_record(PLANNED[0], "diverged: loss is not a number")
     store.write(failed)
