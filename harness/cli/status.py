@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ import typer
 from harness.base.text import duration
 from harness.cli.common import (
     DEFAULT_PROFILE,
+    Data,
     Json,
     Plan,
     ProfileName,
@@ -42,6 +42,7 @@ def status(
     watch: Annotated[
         float, typer.Option("--watch", min=0, help="Show it again every so many seconds, until Ctrl-C.")
     ] = 0,
+    data: Data = None,
     json: Json = False,
 ) -> None:
     """Say how far every row is, what runs where, why trials failed, and how the estimates of time held up.
@@ -51,22 +52,15 @@ def status(
     while True:
         if watch and sys.stdout.isatty():
             print("\033[2J\033[H", end="")
-        _tell(experiments, profile, seeds, variant, results, json)
+        _tell(make_plan(experiments, profile, seeds, variant, data), own_store(results), json)
         if not watch:
             return
         sys.stdout.flush()
         time.sleep(watch)
 
 
-def _tell(
-    experiments: list[str] | None,
-    profile: str,
-    seeds: int | None,
-    variant: list[Path] | None,
-    results: str | None,
-    json: bool,
-) -> None:
-    facts = _facts(make_plan(experiments, profile, seeds, variant), own_store(results))
+def _tell(plan: Plan, store: Store, json: bool) -> None:
+    facts = _facts(plan, store)
     if json:
         print_json(facts)
         return
