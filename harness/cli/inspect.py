@@ -11,6 +11,7 @@ import typer
 from harness.base.errors import UserError, near_match
 from harness.cli.common import (
     DEFAULT_PROFILE,
+    Data,
     Json,
     ProfileName,
     Results,
@@ -21,6 +22,7 @@ from harness.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from harness.experiment.spec import Profile
     from harness.results import Store
     from harness.results.record import Record
 
@@ -38,6 +40,7 @@ def show(
     profile: ProfileName = DEFAULT_PROFILE,
     variant: Variants = None,
     results: Results = None,
+    data: Data = None,
     json: Json = False,
 ) -> None:
     """Print what stands behind a number: a whole table with all its notes, a cell with its trials, or one trial.
@@ -50,22 +53,21 @@ def show(
     from harness.results import baseline_roots, runs_root
 
     if len(what) == 1 and (what[0].endswith((".yaml", ".yml")) or what[0] in experiment_names()):
-        _show_table(what[0], profile, variant, results, as_json=json)
+        _show_table(what[0], profile_of(profile, data), variant, results, as_json=json)
     elif len(what) == 1:
         _show_trial(what[0], profile, [results or runs_root(), *baseline_roots()], as_json=json)
     elif len(what) <= 3:
-        _show_cell(what, profile, variant, results, as_json=json)
+        _show_cell(what, profile_of(profile, data), variant, results, as_json=json)
     else:
         raise UserError(f"show takes a trial, or EXPERIMENT ROW [COLUMN] (quote a row's name), not {what}")
 
 
 def _show_table(
-    name: str, profile: str, variants: list[Path] | None, results: str | None, *, as_json: bool
+    name: str, own: Profile, variants: list[Path] | None, results: str | None, *, as_json: bool
 ) -> None:
     from harness.reports import build_table, print_table
     from harness.results import baseline_roots, load, runs_root
 
-    own = profile_of(profile)
     (experiment,) = chosen_experiments([name], own, variants)
     table = build_table(experiment, own, load(results or runs_root(), *baseline_roots()))
     if as_json:
@@ -75,12 +77,11 @@ def _show_table(
 
 
 def _show_cell(
-    what: list[str], profile: str, variants: list[Path] | None, results: str | None, *, as_json: bool
+    what: list[str], own: Profile, variants: list[Path] | None, results: str | None, *, as_json: bool
 ) -> None:
     from harness.reports.show import cell_facts, print_cell
     from harness.results import baseline_roots, load, runs_root
 
-    own = profile_of(profile)
     (experiment,) = chosen_experiments(what[:1], own, variants)
     facts = cell_facts(experiment, own, load(results or runs_root(), *baseline_roots()), *what[1:])
     if as_json:

@@ -32,6 +32,7 @@ def tables(
     figures: Annotated[bool, typer.Option("--figures", help="Draw the figures, too.")] = False,
     results: Results = None,
     reports: Reports = None,
+    data: Data = None,
     json: Json = False,
 ) -> None:
     """Render tables from the records that are there, and print them; nothing is run.
@@ -40,7 +41,7 @@ def tables(
     tables/<experiment>.md, .tex, .html and .csv.
     """
 
-    own = profile_of(profile)
+    own = profile_of(profile, data)
     chosen = chosen_experiments(experiments, own, variant, one_a_name=True)
 
     from harness.reports import print_table, reports_root, write_tables

@@ -13,6 +13,7 @@ from harness.base.errors import UserError
 from harness.base.text import duration
 from harness.cli.common import (
     DEFAULT_PROFILE,
+    Data,
     Json,
     Plan,
     ProfileName,
@@ -44,6 +45,7 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help=f"Show it again every {WATCH_SECONDS:.0f} seconds, until Ctrl-C.")
     ] = False,
+    data: Data = None,
     json: Json = False,
 ) -> None:
     """Say how far every row is, what runs where, why trials failed, and how the estimates of time held up.
@@ -52,7 +54,7 @@ def status(
     """
     if watch and json:
         raise UserError("status: --watch is for a terminal and --json is one document; ask for one of them")
-    plan, store = make_plan(experiments, profile, seeds, variant), own_store(results)
+    plan, store = make_plan(experiments, profile, seeds, variant, data), own_store(results)
     try:
         while True:
             facts = _facts(plan, store)

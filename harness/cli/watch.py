@@ -12,6 +12,7 @@ from harness.base.errors import UserError, near_match
 from harness.base.text import duration
 from harness.cli.common import (
     DEFAULT_PROFILE,
+    Data,
     Experiments,
     Json,
     ProfileName,
@@ -121,6 +122,7 @@ def retry(
     seeds: Seeds = None,
     variant: Variants = None,
     results: Results = None,
+    data: Data = None,
     json: Json = False,
 ) -> None:
     """Forget the failures of an experiment, so that the next run (or job array) tries those trials again."""
@@ -129,7 +131,7 @@ def retry(
     store = own_store(results)
     known = store.settled()
     again = sorted(
-        {p.id for p in make_plan(experiments, profile, seeds, variant).trials} & known.failed.keys()
+        {p.id for p in make_plan(experiments, profile, seeds, variant, data).trials} & known.failed.keys()
     )
     for trial in again:
         store.storage.delete(f"failed/{trial}.parquet")

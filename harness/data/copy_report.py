@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.base.errors import UserError
-from harness.data.dataset import Progress
+from harness.data.dataset import ROLES, Progress
 from harness.experiment.datasets_published import PublishedVideos
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def _source(spec: PublishedVideos) -> PublishedSource:
 
 
 def _report(spec: PublishedVideos, listing: Listing, manifest: Manifest) -> CopyReport:
+    from harness.data.formats.base import need_root
     from harness.data.published import PublishedDataset, assign_roles, namer
 
     name_of, sizes = namer(spec), _source(spec).sizes
@@ -137,14 +138,14 @@ def _report(spec: PublishedVideos, listing: Listing, manifest: Manifest) -> Copy
     roles = [role for role, _ in assign_roles(spec, listing)]
     return CopyReport(
         dataset=spec.name,
-        root=str(spec.root),
+        root=str(need_root(spec)),
         splits=tuple(
             _split_count(listing, split, sizes.videos[split] if sizes else 0, entries)
             for split in ("train", "report")
         ),
         classes=tuple(_class_counts(listing)),
         official_classes=sizes.num_classes if sizes else None,
-        roles={str(role): info.counts[role] if info else roles.count(role) for role in dict.fromkeys(roles)},
+        roles={role: info.counts[role] if info else roles.count(role) for role in ROLES if role in roles},
         missing=tuple(f"{listing.published[v.split]}/{v.video_id}" for v in listing.missing()),
         broken={name: entry.reason for name, entry in known.items() if entry.status == "broken"},
         short={name: entry.reason for name, entry in known.items() if entry.status == "short"},

@@ -89,8 +89,8 @@ def _by_index_or_not(entry: Entry, announced: int, leading: int, decoded: int, s
 
 
 def _same(path: Path, pictures: dict[int, NDArray[np.uint8]]) -> bool:
-    """Whether a fresh reader finds by seeking what the decoder gave in sequence. Backwards: it must seek."""
-    places = sorted(pictures, reverse=True)
+    """Whether a fresh reader, which seeks from key frame to key frame, finds what the decoder gave in sequence."""
+    places = sorted(pictures)
     try:
         found = open_video(path).read(places, short_side=64)
     except VideoError:
@@ -122,7 +122,10 @@ def _compared(reference: VideoReader, forwards: VideoReader, backwards: VideoRea
     near = {place: sorted({max(0, place - 1), place, min(last, place + 1)}) for place in places}
     looked_at = sorted({n for own in near.values() for n in own})
     ours = dict(zip(looked_at, reference.read(looked_at), strict=True))
-    for theirs in (forwards.read(places), backwards.read(places[::-1])[::-1]):
+    one_by_one = [backwards.read([place])[0] for place in places[::-1]][
+        ::-1
+    ]  # a read of several goes forwards
+    for theirs in (forwards.read(places), one_by_one):
         for place, frame in zip(places, theirs, strict=True):
             distance = {n: float(np.abs(frame.astype(np.int16) - ours[n]).mean()) for n in near[place]}
             if distance[place] > min(_LEVELS, *distance.values()):

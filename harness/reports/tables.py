@@ -5,6 +5,7 @@ table = build_table(load_experiment("ablation_a"), load_profile("embedded"), har
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pandas as pd
@@ -85,7 +86,7 @@ def _caption(gathered: Gathered) -> str:
         f"Ours: {dataset_title(gathered.profile.dataset.name)}, profile {gathered.profile.name}: networks of width "
         f"{of('network.options.width')}{papers}, {crop}×{crop} px, frames "
         f"{of('train.interval')} apart; {_recipe(gathered)}; {_seeds(gathered)}; {_made(gathered)}. "
-        "Accuracies in percent of test videos. FLOPs are multiply-adds (MACs)."
+        f"Accuracies in percent of test videos{_left_out(gathered)}. FLOPs are multiply-adds (MACs)."
     )
 
 
@@ -119,6 +120,18 @@ def _made(gathered: Gathered) -> str:
     dates = sorted({str(d)[:10] for d in done.get("provenance_created", pd.Series(dtype=str)).dropna()})
     when = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "unknown date"
     return f"records of commit {_commits(done)}, {when}"
+
+
+def _left_out(gathered: Gathered) -> str:
+    """How many listed videos the numbers stand without: a copy that lost some is another test set."""
+    done = gathered.done
+    if "provenance_excluded_videos" not in done:
+        return ""
+    copies = [json.loads(text) for text in sorted(set(done["provenance_excluded_videos"].dropna()))]
+    counts = " or ".join(
+        f"{copy.get('report', 0):,} (in training {copy.get('train', 0) + copy.get('select', 0):,})" for copy in copies
+    )
+    return f"; listed but missing or broken, and in no number: {counts}" if counts else ""
 
 
 def _commits(done: pd.DataFrame) -> str:

@@ -17,6 +17,7 @@ CAUTIONS = {
     "two_seeds": "Two seeds: the interval holds, but only a very large difference can be detected.",
     "few_videos": "Only {n} test videos: intervals are rough.",
     "identical": "Both are right and wrong on the same videos with every seed: no spread to judge by.",
+    "identical_map": "Both rank the videos alike with every seed and in every draw: no spread to judge by.",
     "holm": "The interval alone excludes 0, but not after Holm's correction for {n} comparisons.",
 }
 
@@ -31,7 +32,7 @@ def cautions(result: Comparison) -> list[str]:
     if 1 < result.n_videos < 30:
         found.append(CAUTIONS["few_videos"].format(n=result.n_videos))
     if result.identical:
-        found.append(CAUTIONS["identical"])
+        found.append(CAUTIONS["identical_map" if result.metric == "mAP" else "identical"])
     if result.verdict == "no difference" and result.interval.excludes_zero:
         found.append(CAUTIONS["holm"].format(n=result.family))
     return found

@@ -30,6 +30,15 @@ def call(*words: str) -> str:
     return result.stdout
 
 
+def test_a_copy_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the shipped profiles are used."""
+    copy = fake_copies.kinetics(tmp_path / "copy", "flat", train=2, val=1, defects=False)
+    monkeypatch.setenv("HARNESS_KINETICS_400", str(copy.root))
+    described = call("describe", "--profile", "kinetics_400", "--data", str(tmp_path / "data"))
+    assert described.startswith(f"kinetics_400 in {copy.root}\n")
+    assert "roles: train 5, select 5, report 5 (not checked yet" in described
+
+
 def test_describe_then_verify(tmp_path: Path) -> None:
     copy = fake_copies.kinetics(tmp_path / "copy", "mmaction2")
     mine = profile(tmp_path, name="kinetics_400", root=str(copy.root))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,16 @@ def test_one_command_checks_trains_and_the_copy_is_part_of_the_trial(
     capsys.readouterr()
     assert _call("run", *ask, *places, *data, "--inline", "--seeds", "1") == 0
     assert len(load(tmp_path / "runs")) == 1, "nothing runs twice"
+    capsys.readouterr()
+    assert _call("tables", *ask, *places, *data, "--reports", str(tmp_path / "reports"), "--seeds", "1") == 0
+    told = re.search(
+        r"missing or broken, and in no number: (\d+) \(in training (\d+)\)", _on_one_line(capsys)
+    )
+    assert told and sum(map(int, told.groups())) == len(copy.missing | copy.broken.keys())
+
+
+def _on_one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().out.split())
 
 
 def test_another_copy_is_another_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

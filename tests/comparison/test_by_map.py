@@ -11,6 +11,7 @@ import pytest
 from harness.base.errors import UserError
 from harness.comparison import Method, compare_methods, document, method_of_trials
 from harness.comparison.words import as_data, verdict_sentence
+from harness.reports.words import cautions
 from harness.results import Store, load
 from harness.results.average_precision import mean_average_precision
 from harness.results.metrics import Truth, score_metrics
@@ -90,6 +91,8 @@ def test_an_average_of_rows_has_the_map_of_the_mean_scores(methods: dict[str, Me
 def test_equal_rankings_have_no_difference() -> None:
     found = compare_by("mAP", lambda videos: np.zeros(3), 50)
     assert (found.difference, found.p_value, found.identical) == (0.0, None, True)
+    assert found.verdict == "no difference" and "Both rank the videos alike" in " ".join(cautions(found))
+    assert compare_by("mAP", lambda videos: np.zeros(3), 1).verdict == "one video"
 
 
 def test_a_record_without_all_its_labels_is_refused(tmp_path: Path) -> None:

@@ -57,8 +57,11 @@ class DecordReader:
             raise VideoError(self.path, one_line(error)) from None
 
     def _frames(self, wanted: list[int]) -> NDArray[np.uint8]:
+        """Each frame decoded once, in order: for every step back decord decodes again from a key frame, and snippets
+        overlap (8x8 from a clip of 300 frames took 3.5 times as long)."""
+        places, which = np.unique(wanted, return_inverse=True)
         try:
-            frames_FHW3: NDArray[np.uint8] = self._reader.get_batch(wanted).asnumpy()
+            frames_FHW3: NDArray[np.uint8] = self._reader.get_batch(places.tolist()).asnumpy()
         except Exception as error:  # as above
             raise VideoError(self.path, one_line(error)) from None
-        return frames_FHW3
+        return frames_FHW3 if places.tolist() == wanted else frames_FHW3[which]
