@@ -142,7 +142,7 @@ def _times(run: dict[str, Any]) -> str:
     estimated, actual, error = (run.get(k) for k in ("estimated_seconds", "actual_seconds", "error_percent"))
     expected = f"estimated {duration(estimated)}" if estimated else "no estimate"
     if actual is None:
-        return f"{expected}, did not come to its end (killed?)"
+        return f"{expected}, no end noted (it runs, or was killed)"
     off = (
         "interrupted"
         if run.get("interrupted")
