@@ -187,10 +187,12 @@ def _run_one(
 ) -> int:
     """Run one trial of the plan, or one of its starts; its exit code."""
     from dataclasses import asdict
+    from functools import partial
 
     from harness.data.registry import data_root
     from harness.orchestrate.screen import PlainProgress, Preparing
     from harness.orchestrate.single import run_single
+    from harness.orchestrate.worker import finished, patiently
     from harness.plan.expand import with_starts
     from harness.plan.prepare import datasets_of, prepare_datasets
 
@@ -204,17 +206,19 @@ def _run_one(
         *starts, planned = steps
     else:
         starts, planned = steps, None
-    with Preparing() as progress:
-        prepare_datasets(datasets_of(steps), root, progress.tell)
-    answer = run_single(
-        starts,
-        planned,
-        store,
-        data_root=root,
-        progress=PlainProgress(),
-        loaders=plan.profile.resources.loaders,
-        tensorboard=tensorboard,
-    )
+    answer = patiently(partial(finished, store, asked)) if planned is not None else None
+    if answer is None:
+        with Preparing() as progress:
+            prepare_datasets(datasets_of(steps), root, progress.tell)
+        answer = run_single(
+            starts,
+            planned,
+            store,
+            data_root=root,
+            progress=PlainProgress(),
+            loaders=plan.profile.resources.loaders,
+            tensorboard=tensorboard,
+        )
     if as_json:
         print_json(asdict(answer))
     else:

@@ -211,12 +211,12 @@ def hung_note(trial_id: str) -> str:
 def _settled(task: Task, store: Store, carrier: Carrier) -> Answer | None:
     """The answer of a trial that is done: its record is there and whole, or a start's trunk."""
     if task.trunk is None:
-        return _finished(store, task.planned.id)
+        return finished(store, task.planned.id)
     return Answer(task.planned.id, "done", None, {}) if carrier.has_trunk() else None
 
 
-def _finished(store: Store, trial_id: str) -> Answer | None:
-    """The answer of a record that is there and whole."""
+def finished(store: Store, trial_id: str) -> Answer | None:
+    """The answer of a record that is there and whole; None where there is none."""
     try:
         row = read_row(store.storage, f"trials/{trial_id}.parquet")
     except (FileNotFoundError, DamagedError):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, stdtrit
 
 from harness.statistics.intervals import Bools, Floats, as_correct, errors_of, paired_difference
@@ -20,6 +21,7 @@ from harness.statistics.paired import holm
 
 Answers = Mapping[str, ArrayLike]
 Seeds = Mapping[str, Sequence[int]]
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def kendall_tau(
     x_RSV = _on_seeds_of_all(rows, ours, seeds)
     if min(x_RSV.shape[1:]) < 2:
         return Tau(value, None, None, len(rows))
-    means_BR = means_R * 100 + _shifts(x_RSV, alpha, n_draws, np.random.default_rng(rng_seed))
+    means_BR = means_R * 100 + _shifts(x_RSV, alpha, n_draws, rng_seed)
     low, high = np.nanquantile(_tau_b(paper_R, means_BR), [alpha / 2, 1 - alpha / 2])
     return Tau(value, min(float(low), value), max(float(high), value), len(rows))
 
@@ -187,7 +189,7 @@ def _on_seeds_of_all(rows: Sequence[str], ours: Answers, seeds: Seeds) -> Bools:
     return np.stack([tables[row][[list(seeds[row]).index(s) for s in common]] for row in rows])
 
 
-def _shifts(x_RSV: Bools, alpha: float, n_draws: int, rng: np.random.Generator) -> Floats:
+def _shifts(x_RSV: Bools, alpha: float, n_draws: int, rng_seed: int) -> Floats:
     """(draws, rows): what new seeds and videos move each row by against the mean row, in points.
 
     Seeds and videos are drawn with replacement as effects of the right variance: seeds stretched by sqrt(S / (S - 1))
@@ -200,10 +202,19 @@ def _shifts(x_RSV: Bools, alpha: float, n_draws: int, rng: np.random.Generator) 
     rest_RSV -= rest_RSV.mean((1, 2), keepdims=True)
     share_R = np.array([_video_share(row_SV) for row_SV in rest_RSV])
     stretch = stdtrit(S - 1, 1 - alpha / 2) / ndtri(1 - alpha / 2) * np.sqrt(S / (S - 1))
-    seeds_BS = rng.multinomial(S, np.full(S, 1 / S), size=n_draws)
-    videos_BV = rng.multinomial(V, np.full(V, 1 / V), size=n_draws)
+    seeds_BS, videos_BV = _resampled(S, V, n_draws, rng_seed)
     shift_BR = stretch * seeds_BS @ rest_RSV.mean(2).T / S
     return shift_BR + np.sqrt(share_R * V / (V - 1)) * (videos_BV @ rest_RSV.mean(1).T) / V
+
+
+@lru_cache(maxsize=4)
+def _resampled(S: int, V: int, n_draws: int, rng_seed: int) -> tuple[Counts, Counts]:
+    """How often each draw takes each seed (draws, S) and each video (draws, V): the same for all tables."""
+    rng = np.random.default_rng(rng_seed)
+    return (
+        rng.multinomial(S, np.full(S, 1 / S), size=n_draws),
+        rng.multinomial(V, np.full(V, 1 / V), size=n_draws),
+    )
 
 
 def _video_share(x_SV: Floats) -> float:

@@ -279,6 +279,11 @@ def test_a_single_trial_makes_its_start_and_fills_the_same_store(
     assert Store(runs_root()).done() == set(ids)
     code, _, err = _harness(capsys, "run", path, "--profile", "smoke", "--trial", ids[1])
     assert (code, err.count("start of")) == (0, 0), "nothing is made twice"
+    shutil.rmtree(folder / "data")
+    code, out, err = _harness(capsys, "run", path, "--profile", "smoke", "--trial", ids[1])
+    assert (code, out, err) == (0, f"{ids[1]} done\n", ""), (
+        "a host without data does nothing for a done trial"
+    )
     assert _harness(capsys, "plan", path, "--profile", "smoke", "--ids")[1] == ""
     code, _, err = _harness(capsys, "run", path, "--profile", "smoke", "--trial", "abc")
     assert code == 2

@@ -17,7 +17,7 @@ from harness.experiment.datasets import VideosPerClass
 from harness.experiment import Profile, load_experiment
 from harness.plan.expand import plan_trials
 from harness.reports.page import build_page
-from harness.reports.page.assemble import embedded_json
+from harness.reports.page.assemble import LeftOut, embedded_json
 from harness.reports.page.payload import OTHER, AnswerBook, Pool, most_flipped, rounded
 from harness.reports.page.pictures import strips_of
 from harness.results import Store, load
@@ -66,6 +66,18 @@ def test_every_run_of_the_frame_is_there(payload: dict[str, Any], page_frame: pd
     line = page_frame[page_frame["status"] == "done"].iloc[0]
     metrics = dict(zip(payload["metrics"], runs[line["id"]]["metrics"], strict=True))
     assert metrics["top1"] == pytest.approx(line["top1"], rel=1e-6)
+
+
+def test_too_many_runs_outside_the_tables_are_left_out_aloud(
+    profile: Profile, page_frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them or none, so that no method is there with some of its seeds; a store of 20,000 took minutes."""
+    monkeypatch.setattr("harness.reports.page.assemble.OTHERS_AT_MOST", 3)
+    experiment = load_experiment("ablation_a")
+    own = {p.id for p in plan_trials(experiment, profile, range(3))} & set(page_frame["id"])
+    with pytest.warns(LeftOut, match=rf"^{len(page_frame) - len(own)} runs that stand in none"):
+        page = build_page([experiment], [profile], page_frame, tmp_path / "page.html")
+    assert {run["id"] for run in payload_of(page)["runs"]} == own
 
 
 def test_answers_are_packed_in_the_order_of_the_videos(

@@ -274,6 +274,10 @@ def test_a_module_that_fails_gives_a_failed_record(
     assert record.status == "failed"
     assert record.reason is not None
     assert record.reason.startswith(reason)
+    if reason.startswith("out of memory"):
+        assert record.reason.endswith(
+            "; a smaller batch_videos or numerics.accumulate needs less (tried: batch_videos 4, accumulate 1)"
+        )
     assert "\n" not in record.reason
     assert record.traceback is not None
     assert "<variant bad.py>" in record.traceback or name == "changes_shape"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,8 +33,13 @@ FIGURE_WORDS = {
     "accuracy_vs_cost": "Accuracy against cost of inference",
     "cost": "Cost of training",
 }
+OTHERS_AT_MOST = 1000  # a second of work and a megabyte of the page for every few hundred
 # In the order in which they build on each other.
 SCRIPTS = ("core", "statistics", "charts", "tables", "compare", "curves", "runs", "main")
+
+
+class LeftOut(UserWarning):
+    """Runs that the page does not have."""
 
 
 def build_page(
@@ -46,7 +52,8 @@ def build_page(
 ) -> Path:
     """Write the page of every experiment in every profile to the file `out`; returns `out`.
 
-    frame  `harness.results.load()`: every run in it gets a page of its own, in a table or not
+    frame  `harness.results.load()`: every run in it gets a page of its own, in a table or not; where more than
+           `OTHERS_AT_MOST` stand in none of the tables, those are left out, with a `LeftOut` warning
     data   where datasets are prepared, for the frames of flipped videos (default: `harness.data.data_root()`)
 
     Raises UserError for a row whose network cannot be built, and where `out` cannot be written.
@@ -57,9 +64,25 @@ def build_page(
         for experiment in experiments
         if experiment.measure == "accuracy" or number == 0  # costs at the paper's scale know no profile
     ]
-    page = render_page(sections, payload_of(sections, frame, data))
+    page = render_page(sections, payload_of(sections, _on_the_page(sections, frame), data))
     write_bytes(out, page.encode())
     return out
+
+
+def _on_the_page(sections: Sequence[Section], frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the tables, and all others or none: with some of a method's seeds it would look less sure than it is."""
+    methods = [method for s in sections if s.gathered is not None for method in s.gathered.methods]
+    in_tables = frame["id"].isin({i for method in methods for ids in method.ids.values() for i in ids})
+    others = int((~in_tables).sum())
+    if others <= OTHERS_AT_MOST:
+        return frame
+    warnings.warn(
+        f"{others} runs that stand in none of these tables are not on the page (it takes {OTHERS_AT_MOST}); "
+        "`harness show ID` prints any of them, and `harness report` of their experiment has them",
+        LeftOut,
+        stacklevel=2,
+    )
+    return frame[in_tables]
 
 
 def _section(experiment: Experiment, profile: Profile, frame: pd.DataFrame, *, several: bool) -> Section:
