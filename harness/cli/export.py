@@ -50,6 +50,7 @@ def mlflow(
 ) -> None:
     """Send trials that have a record to an MLflow server: one run for each, however often this is done.
 
+    They stand in the experiment NAME/PROFILE there: what two profiles say is not to be compared.
     Settings, curve, metrics, cost and origin; a failed trial with its reason. Shipped baselines stand in where you have
     no record of your own. A run that lacks something is completed, one that has all of it is left as it is.
     """
@@ -63,7 +64,7 @@ def mlflow(
     plan, exporter = make_plan(experiments, profile, seeds, variant), Exporter(tracking_uri)
     frame = load(own_store(results).root, *baseline_roots())
     sent = {
-        label: exporter.export(label, part, frame)
+        label: exporter.export(f"{label}/{plan.profile.name}", part, frame)
         for label, part in zip(plan.labels(), plan.parts, strict=True)
     }
     if json:

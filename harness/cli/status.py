@@ -89,6 +89,7 @@ def _print(facts: dict[str, Any], plan: Plan) -> None:
 
 
 def _facts(plan: Plan, store: Store) -> dict[str, Any]:
+    from harness.orchestrate.claims import DEAD_SECONDS
     from harness.plan.history import error_percent, goes_on, past_runs
 
     known = store.settled()
@@ -105,8 +106,9 @@ def _facts(plan: Plan, store: Store) -> dict[str, Any]:
         {**run, "error_percent": error_percent(run), "goes_on": goes_on(run), "seconds_left": None}
         for run in past_runs(store)
     ]
-    for run in runs:
-        if run["goes_on"] is not False and _is_part(run, plan):
+    heard = any(not line["dead"] and line["heartbeat_seconds"] <= DEAD_SECONDS for line in now)
+    for run in runs:  # another machine's run may have been killed long ago: somebody has to be heard of
+        if (run["goes_on"] or (run["goes_on"] is None and heard)) and _is_part(run, plan):
             run["seconds_left"] = _seconds_left(run, planned, store, now)
     return {
         "results": str(store.root),

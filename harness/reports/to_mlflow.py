@@ -27,6 +27,11 @@ TRIAL, SENT = "harness.trial", "harness.sent"  # tags: whose run it is, and of w
 LONGEST_PARAM = 6000  # letters that MLflow keeps
 AT_ONCE = 100  # parameters in one request; MLflow takes no more
 METRICS_AT_ONCE = 1000
+_QUIET = {  # unless the user says otherwise: MLflow reads these when it is imported
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a wrong address is told within seconds
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 T = TypeVar("T")
 
 
@@ -49,8 +54,8 @@ class Exporter:
                 "--tracking-uri: a password does not belong in an address; set MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD"
             )
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a wrong address is told within seconds
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
         try:
             import mlflow
             from mlflow.exceptions import MlflowException
@@ -74,7 +79,7 @@ class Exporter:
             return ask()
         except self.failure as error:
             raise UserError(
-                f"{self.uri}: MLflow refuses or does not answer ({first_line(error)}); mend that and give the same "
+                f"{self.uri}: MLflow refuses or does not answer ({first_line(error, limit=200)}); mend that and give the same "
                 "command again: it goes on where it stopped"
             ) from None
 

@@ -107,8 +107,12 @@ def test_status_says_how_long_a_run_that_goes_on_will_take(
 def test_status_of_a_run_without_an_end(
     changes: dict[str, object], told: str, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _note(store, **changes)
-    assert told in _harness(capsys, "status", "ablation_a", "--results", store.root)[1]
+    began = datetime.now(UTC) - timedelta(minutes=10)
+    _note(store, started=began.isoformat(timespec="seconds"), **changes)
+    (done,) = fakes.plan(0)
+    store.write(make_record(done), done)
+    text = _harness(capsys, "status", "ablation_a", "--results", store.root)[1]
+    assert told in text and " left" not in text, "nobody is heard of"
 
 
 def test_watching_ends_with_ctrl_c_and_exit_code_0(
