@@ -61,8 +61,8 @@ class Exporter:
             from mlflow.exceptions import MlflowException
         except ImportError as error:
             raise UserError(
-                f"export mlflow: MLflow is not installed ({first_line(error)}); `pip install mlflow-skinny` (the client "
-                "alone) or `pip install mlflow`, then give the same command again"
+                f"export mlflow: MLflow is not installed ({first_line(error)}); `pip install mlflow-skinny` (the "
+                "client alone is enough), then give the same command again"
             ) from None
         self.uri, self.failure = uri, MlflowException
         self.client = self._asked(lambda: mlflow.MlflowClient(uri))
