@@ -56,9 +56,9 @@ until_host_3_sent_a_checkpoint
 say "the object store is away for a minute: $(tail -n 1 "$work/run.log")"
 "$hosts" cable 4 down; sleep 60; "$hosts" cable 4 up
 say "it is back: $(tail -n 1 "$work/run.log")"
-until_host_3_sent_a_checkpoint
 say "host 1: harness status"
 head_has -m harness status "${experiment[@]}" --results "$store"
+until_host_3_sent_a_checkpoint
 say "host 3 loses its power"
 "$hosts" kill 3
 code=0; wait "$run" || code=$?
