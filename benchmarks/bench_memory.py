@@ -1,8 +1,8 @@
 """Whether memory stays flat: a video file read thousands of times, each time opened and closed as a `Sample` does.
 
-Measured: 134 MB after 100 reads and 179 MB after 10,000 of 340x256 clips; of clips of 60 frames 96 MB after
-1,000, 155 after 9,000 and after 10,000 (decord: 57, 60, 60). Most of it is the allocator; about 0.7 KB a
-read is PyAV 18.1, whose decoder keeps 0.35 KB whenever a file is closed ahead of its end, in a plain loop as well.
+Measured: 134 MB after 100 reads and 179 MB after 10,000 of 340x256 clips; of clips of 60 frames 96 MB after 1,000, 155
+after 9,000 and after 10,000 (decord: 57, 60, 60). Most of it is the allocator; about 0.7 KB a read is PyAV 18.1, whose
+decoder keeps 0.35 KB whenever a file is closed ahead of its end, in a plain loop as well.
 
 PYTHONPATH=. python benchmarks/bench_memory.py FILE [--reads 10000]
 """

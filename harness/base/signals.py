@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any
@@ -72,6 +72,17 @@ def shield_resource_tracker() -> None:
             resource_tracker.ensure_running()
         finally:
             signal.signal(signal.SIGUSR1, before)
+
+
+@contextlib.contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes that start in here never hear the signals: a wish to stop is their parent's to answer, which then ends
+    them. SLURM sends it to every process, and one that dies of it would look like one that its work has killed."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with(parent: int) -> None:

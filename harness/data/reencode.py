@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.base.errors import UserError
 from harness.base.files import append_line, write_error
+from harness.base.signals import deaf_children, end_with
 from harness.data.decode import VideoError
 
 if TYPE_CHECKING:
@@ -125,8 +126,10 @@ def reencode_all(
                 work.append((video.path, target, entry.path, worth_it(entry)))
     tell = progress or (lambda *_: None)
     tell("re-encode", 0, len(work))
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for done, line in enumerate(pool.map(_one, work), start=1):
+    with ProcessPoolExecutor(workers, get_context("spawn"), end_with, (os.getpid(),)) as pool:
+        with deaf_children():
+            lines = pool.map(_one, work)
+        for done, line in enumerate(lines, start=1):
             append_line(folder / RECORD, json.dumps(line))
             tell("re-encode", done, len(work))
 

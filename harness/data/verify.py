@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from harness.base.signals import SIGNALS, end_with
+from harness.base.signals import deaf_children, end_with
 from harness.data.manifest import BROKEN, UNTRIED, Entry, Manifest, is_current, stamp
 
 Examine = Callable[[str, Path, str, bool, bool], Iterator[Entry]]
@@ -114,11 +114,8 @@ class _Worker:
         self.pipe: Connection
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self._examine, os.getpid()), daemon=True)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        try:
-            self._process.start()  # it stays deaf to them: a wish to stop is this process's to answer, no video's fault
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with deaf_children():
+            self._process.start()
         theirs.close()
 
     def give(self, task: Task, options: Options) -> None:
