@@ -25,7 +25,7 @@ def test_the_texts_from_records_are_up_to_date(script: ModuleType, path: Path) -
     assert script.renewed(text) == text, "run: python docs/from_records.py"
 
 
-@pytest.mark.parametrize("name", [f"ablation_{letter}" for letter in "abcdefgh"])
+@pytest.mark.parametrize("name", [*(f"ablation_{letter}" for letter in "abcdefgh"), "benchmark"])
 def test_the_expected_numbers_of_a_table_are_those_of_the_records(script: ModuleType, name: str) -> None:
     text = (EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8")
     assert script.with_expected(name, text) == text, "run: python docs/from_records.py"
