@@ -4,8 +4,8 @@ Paths, hosts, comments, key order and table membership stay outside. A variant c
 file's name; the options of a module that is not there do not exist in the first place (`Network` is resolved).
 
 Names outlive the schema. A trial is hashed in the words of the first schema (`_spelled`), and a field that is newer
-than it stays out of the hash while it has its default (`_grown`): so a record keeps its name when a field is added,
-and the default of such a field may never change.
+than it stays out of the hash while it has its default (`_grown`), as does an option that is newer than its model
+(`_NEWER_OPTIONS`): so a record keeps its name when a field or option is added, and such a default may never change.
 """
 
 from __future__ import annotations
@@ -44,6 +44,14 @@ _ALWAYS_THERE: dict[str, Any] = {
     "inflate": (),
     "dropout": 0.5,
 }  # in the first schema
+
+_NEWER_OPTIONS: dict[
+    str, dict[str, Any]
+] = {  # model -> options that came after its first records, and their defaults
+    "eco_lite": {"small_input": False},
+    "mvfnet_r18": {"fuse": ("res4", "res5")},
+    "mvfnet_r50": {"fuse": ("res4", "res5")},
+}
 
 
 def canonical_json(data: Any) -> str:
@@ -102,9 +110,10 @@ def _network(trial: Trial) -> dict[str, Any]:
     network = trial.network
     across = network.aggregation
     placed = Placed(name="average", position="", placement={}, options={}) if across is None else across
+    newer = _NEWER_OPTIONS.get(network.model, {})
     spelled: dict[str, Any] = {
         **_ALWAYS_THERE,
-        **network.options,
+        **{key: value for key, value in network.options.items() if newer.get(key, ...) != value},
         "backbone": network.model,
         "aggregation": placed.name,
         "position": placed.position or None,

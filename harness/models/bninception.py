@@ -92,14 +92,22 @@ def scaled(channels: int, width: int) -> int:
 class BNInception(Backbone):
     """Stem and the named blocks, "3a" to "5b".
 
-    width: channels of the first convolution (64); every layer in proportion.
+    width: channels of the first convolution (64); every layer in proportion. small_input: for pictures under 75 px,
+    without the stem's second pool, so that the blocks begin at a quarter of the size as a ResNet's do.
     """
 
-    def __init__(self, width: int, stem_kernel: int, blocks: Sequence[str] = tuple(BLOCKS)) -> None:
+    def __init__(
+        self,
+        width: int,
+        stem_kernel: int,
+        blocks: Sequence[str] = tuple(BLOCKS),
+        small_input: bool = False,
+    ) -> None:
         super().__init__()
         check_sizes(width=width)
         if stem_kernel not in (3, 5, 7):
             raise UserError(f"stem_kernel {stem_kernel!r}: 3, 5 or 7")
+        self.small_input = small_input
         first, second = scaled(64, width), scaled(192, width)
         self.conv1 = Unit(3, first, stem_kernel, 2)
         self.conv2_reduce, self.conv2 = Unit(first, first, 1), Unit(first, second, 3)
@@ -111,9 +119,10 @@ class BNInception(Backbone):
         kaiming_convolutions(self)
 
     def stem(self, x: Tensor) -> Tensor:
-        """(N·U, 3, T, H, W) to maps of an eighth of the size."""
+        """(N·U, 3, T, H, W) to maps of an eighth of the size, or a quarter."""
         x = max_3x3_halving(self.conv1(x))
-        return max_3x3_halving(self.conv2(self.conv2_reduce(x)))
+        x = self.conv2(self.conv2_reduce(x))
+        return x if self.small_input else max_3x3_halving(x)
 
     def steps(self) -> Sequence[Step]:
         return [self.stem, *self.inception.values()]

@@ -54,9 +54,9 @@ class EcoLite(Backbone):
 
     kind: ClassVar[str] = "basic"
 
-    def __init__(self, width: int, stem_kernel: int) -> None:
+    def __init__(self, width: int, stem_kernel: int, small_input: bool = False) -> None:
         super().__init__()
-        self.frames = BNInception(width, stem_kernel, ("3a", "3b"))
+        self.frames = BNInception(width, stem_kernel, ("3a", "3b"), small_input)
         reduced, leaving = scaled(64, width), scaled(96, width)
         self.last = nn.Sequential(Unit(self.frames.channels, reduced, 1), Unit(reduced, leaving, 3))
         third, fourth, fifth = (scaled(channels, width) for channels in (128, 256, 512))
@@ -84,10 +84,15 @@ class EcoLite(Backbone):
 
 @register_model(CAFFE)
 def eco_lite(
-    num_classes: int, *, width: int = 64, stem_kernel: int = 7, dropout: float = 0.5
+    num_classes: int,
+    *,
+    width: int = 64,
+    stem_kernel: int = 7,
+    small_input: bool = False,
+    dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
     """ECO Lite; the paper's rows have 4 to 32 frames."""
-    backbone = EcoLite(width, stem_kernel)
+    backbone = EcoLite(width, stem_kernel, small_input)
     return backbone, AverageHead(backbone.channels, num_classes, dropout)
 
 

@@ -7,7 +7,7 @@ res4 and res5, as in whwu95/MVFNet (golden mvfnet_r50).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from harness.base.errors import UserError
 from harness.models.network import Backbone, Head, InputSpec
 from harness.models.registry import register_inside, register_model
-from harness.models.resnet import torchvision_names
+from harness.models.resnet import check_stages, torchvision_names
 from harness.models.tsm import put_everywhere
 from harness.models.tsn import frame_resnet
 from harness.models.weights import register_release
@@ -51,27 +51,38 @@ class MultiViewFusion(nn.Module):
 
 
 def _mvfnet(
-    depth: int, num_classes: int, width: int, stem_kernel: int, dropout: float
+    depth: int, num_classes: int, width: int, stem_kernel: int, fuse: Iterable[str], dropout: float
 ) -> tuple[Backbone, Head]:
+    check_stages(sorted(fuse), "fuse")
     backbone, head = frame_resnet(depth, num_classes, width, stem_kernel, dropout)
-    put_everywhere(backbone, "I", MultiViewFusion, ("res4", "res5"))
+    put_everywhere(backbone, "I", MultiViewFusion, tuple(fuse))
     return backbone, head
 
 
 @register_model(InputSpec())
 def mvfnet_r18(
-    num_classes: int, *, width: int = 64, stem_kernel: int = 7, dropout: float = 0.5
+    num_classes: int,
+    *,
+    width: int = 64,
+    stem_kernel: int = 7,
+    fuse: frozenset[str] = frozenset({"res4", "res5"}),
+    dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
-    """TSN's ResNet-18 with the fusion in res4 and res5 (no release)."""
-    return _mvfnet(18, num_classes, width, stem_kernel, dropout)
+    """TSN's ResNet-18 with the fusion in all blocks of these stages (no release)."""
+    return _mvfnet(18, num_classes, width, stem_kernel, fuse, dropout)
 
 
 @register_model(InputSpec())
 def mvfnet_r50(
-    num_classes: int, *, width: int = 64, stem_kernel: int = 7, dropout: float = 0.5
+    num_classes: int,
+    *,
+    width: int = 64,
+    stem_kernel: int = 7,
+    fuse: frozenset[str] = frozenset({"res4", "res5"}),
+    dropout: float = 0.5,
 ) -> tuple[Backbone, Head]:
-    """TSN's ResNet-50 with the fusion in res4 and res5."""
-    return _mvfnet(50, num_classes, width, stem_kernel, dropout)
+    """TSN's ResNet-50 with the fusion in all blocks of these stages."""
+    return _mvfnet(50, num_classes, width, stem_kernel, fuse, dropout)
 
 
 _PARTS = {"shift_conv": "along_t", "h_conv": "along_h", "w_conv": "along_w", "bn": "bn"}

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,9 +17,12 @@ from hypothesis import strategies as st
 
 from harness.experiment import Trial, canonical_json, load_experiment, load_profile, trial_id
 from harness.experiment.datasets import DatasetSpec, parse_dataset
+from harness.experiment.identity import _NEWER_OPTIONS
 from harness.experiment.load import ROOT
 from harness.experiment.migrate import read_trial
 from harness.experiment.recipe import Recipe
+from harness.experiment.spec import Network
+from harness.models import resolve
 from harness.plan.expand import plan_trials
 from tests.experiment.files import EXPERIMENT, PROFILE, spoiled, write
 
@@ -364,3 +368,17 @@ def test_a_defaulted_field_may_be_added_to_a_trial_and_to_its_recipe() -> None:
     assert trial_id(LaterTrial.model_validate(plain)) == first.stem
     plain["recipe"]["label_smoothing"] = 0.1
     assert trial_id(LaterTrial.model_validate(plain)) != first.stem
+
+
+@pytest.mark.parametrize("model", sorted(_NEWER_OPTIONS))
+def test_an_option_newer_than_its_model_stays_out_at_its_default(model: str) -> None:
+    resolved = Network.model_validate(asdict(resolve(model, {}, U=1, T=4)))
+    newer = _NEWER_OPTIONS[model]
+    assert {key: resolved.options[key] for key in newer} == newer, "the model's own default"
+    older = {key: value for key, value in resolved.options.items() if key not in newer}
+    changed = {**resolved.options, **{key: ("res5",) if key == "fuse" else True for key in newer}}
+    ids = [
+        trial_id(Trial.model_validate({**TRIAL, "network": {"model": model, "options": options}}))
+        for options in (resolved.options, older, changed)
+    ]
+    assert ids[0] == ids[1] != ids[2]
