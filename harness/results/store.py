@@ -169,8 +169,9 @@ class Store:
         part, row = self._row(trial_id)
         if part == "failed":
             return unflatten(row, pd.DataFrame(), pd.DataFrame())
-        scores = self.predictions(trial_id) if predictions else pd.DataFrame()
-        return unflatten(row, self.curve(trial_id), scores)
+        return unflatten(
+            row, self.curve(trial_id), self.predictions(trial_id) if predictions else pd.DataFrame()
+        )
 
     def trial(self, trial_id: str) -> Trial:
         """The trial as written."""

@@ -111,7 +111,8 @@ def compare_by(
     """As `compare`, by a metric that is no mean over videos (mAP; `resample`): no video is right or wrong."""
     result = resampled_difference(difference_S, n_videos, alpha=alpha, n_draws=n_draws)
     identical = result.errors is None and result.interval.n > 1 and n_videos > 1
-    return _comparison(result, n_videos, alpha, identical=identical, metric=metric)
+    found = _comparison(result, n_videos, alpha, identical=identical, metric=metric)
+    return replace(found, verdict="no difference") if identical else found  # rankings that never differ
 
 
 def _comparison(
@@ -123,16 +124,13 @@ def _comparison(
     mcnemar: tuple[McNemar, ...] = (),
     metric: str = "top-1",
 ) -> Comparison:
-    verdict = _verdict(result.interval.mean, result.p_value, alpha, result.interval.n)
-    if identical and result.p_value is None:  # rankings that never differ
-        verdict = "no difference"
     spread = None if identical else result.errors  # no spread to judge by is no test that detects anything
     return Comparison(
         difference=result.interval.mean,
         interval=result.interval,
         p_value=result.p_value,
         p_adjusted=result.p_value,
-        verdict=verdict,
+        verdict=_verdict(result.interval.mean, result.p_value, alpha, result.interval.n),
         smallest_detectable=None if spread is None else detectable(spread, alpha),
         mcnemar=mcnemar,
         n_seeds=result.interval.n,

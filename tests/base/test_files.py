@@ -182,6 +182,7 @@ BY_OTHER_MEANS = {
     "harness/base/locks.py",  # who holds a lock; an empty one does as well
     "harness/data/digits/make.py",  # into a folder that is renamed when it is whole
     "harness/data/digits/cache.py",
+    "harness/orchestrate/board.py",  # TensorBoard reads them while they grow; losing them fails no trial
 }
 
 
