@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -12,6 +12,15 @@ def near_match(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'position'?)`, or an empty string where nothing is near."""
     found = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def dotted(data: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(`recipe.lr`, value) of everything nested in mappings; an empty mapping is a value of its own."""
+    if isinstance(data, Mapping) and data:
+        for key, inner in data.items():
+            yield from dotted(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, data
 
 
 def duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.base.errors import UserError, near_match
+from harness.base.files import expanded
 from harness.base.text import is_uri
 from harness.cli.common import (
     DEFAULT_PROFILE,
@@ -122,7 +123,7 @@ def run(
 def _event_folder(named: str | None) -> Path | None:
     if named is not None and is_uri(named):
         raise UserError(f"--tensorboard {named}: event files go to a folder, not to an object store")
-    return None if named is None else Path(named).expanduser().resolve()
+    return None if named is None else expanded(named).resolve()
 
 
 def check_users_copy(profile: str, data: Path | None) -> None:

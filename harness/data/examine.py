@@ -122,10 +122,8 @@ def _compared(reference: VideoReader, forwards: VideoReader, backwards: VideoRea
     near = {place: sorted({max(0, place - 1), place, min(last, place + 1)}) for place in places}
     looked_at = sorted({n for own in near.values() for n in own})
     ours = dict(zip(looked_at, reference.read(looked_at), strict=True))
-    one_by_one = [backwards.read([place])[0] for place in places[::-1]][
-        ::-1
-    ]  # a read of several goes forwards
-    for theirs in (forwards.read(places), one_by_one):
+    one_by_one = [backwards.read([place])[0] for place in places[::-1]]  # a read of several goes forwards
+    for theirs in (forwards.read(places), one_by_one[::-1]):
         for place, frame in zip(places, theirs, strict=True):
             distance = {n: float(np.abs(frame.astype(np.int16) - ours[n]).mean()) for n in near[place]}
             if distance[place] > min(_LEVELS, *distance.values()):

@@ -45,9 +45,8 @@ _ALWAYS_THERE: dict[str, Any] = {
     "dropout": 0.5,
 }  # in the first schema
 
-_NEWER_OPTIONS: dict[
-    str, dict[str, Any]
-] = {  # model -> options that came after its first records, and their defaults
+# model -> options that came after its first records, and their defaults
+_NEWER_OPTIONS: dict[str, dict[str, Any]] = {
     "eco_lite": {"small_input": False},
     "mvfnet_r18": {"fuse": ("res4", "res5")},
     "mvfnet_r50": {"fuse": ("res4", "res5")},

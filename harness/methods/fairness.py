@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from harness.base.text import known
+from harness.base.text import dotted, known
 from harness.experiment.identity import canonical_json
 from harness.methods.method import Method
 
@@ -120,17 +120,12 @@ def trial_facts(config_json: str) -> dict[str, str]:
         views += f", short side {short_side} px"
     test.pop("crops")
     snippets = f"{train.pop('T')} × {train.pop('U')}"
-    return {**_flat("", config), VIEWS: views, SNIPPETS: snippets}
-
-
-def _flat(prefix: str, data: Any) -> dict[str, str]:
-    """Nested settings as dotted names. None and empty lists say nothing: the field is left out."""
-    if isinstance(data, Mapping):
-        below = ((f"{prefix}.{key}" if prefix else str(key), inner) for key, inner in data.items())
-        return {field: text for key, inner in below for field, text in _flat(key, inner).items()}
-    if data is None or data == []:
-        return {}
-    return {prefix: canonical_json(data) if isinstance(data, list) else str(data)}
+    told = {
+        field: canonical_json(value) if isinstance(value, list) else str(value)
+        for field, value in dotted(config)
+        if value not in (None, [], {})  # they say nothing
+    }
+    return {**told, VIEWS: views, SNIPPETS: snippets}
 
 
 def refusals(new: Method, base: Method) -> list[Difference]:

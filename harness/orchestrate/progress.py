@@ -8,12 +8,8 @@ from typing import Any, Protocol
 
 from harness.plan.expand import Planned
 
-BESIDE_CURVE = {
-    "state",
-    "epochs",
-    "seconds_left",
-    "warning",
-}  # in a report, beside its epoch's line of the curve
+# in a report, beside its epoch's line of the curve
+BESIDE_CURVE = {"state", "epochs", "seconds_left", "warning"}
 
 
 class Progress(Protocol):

@@ -100,10 +100,8 @@ def estimate(
         wall = seconds.plus(PROCESS_SECONDS * len(todo)).scaled(1 / slots).plus(RAY_SECONDS if todo else 0.0)
         cpu = seconds.scaled(profile.resources.cpus / 3600)
         gpu = seconds.scaled(profile.resources.gpus / 3600)
-    peak, distinct = (
-        _largest(records, "cost_peak_memory_mb", PROCESS_MB),
-        {kind_of(p.trial): p.trial for p in todo},
-    )
+    peak = _largest(records, "cost_peak_memory_mb", PROCESS_MB)
+    distinct = {kind_of(p.trial): p.trial for p in todo}
     params = max((_parameters(trial) for trial in distinct.values()), default=0)
     return Estimate(
         trials=len(todo),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.base.text import dotted
 from harness.experiment.identity import canonical_json, trial_id
 from harness.experiment.migrate import SCHEMA_VERSION, read_trial
 from harness.experiment.spec import Trial
@@ -100,17 +101,11 @@ def flat_config(trial: Trial) -> dict[str, Any]:
 
     Values are text, numbers and booleans; lists and nothing are JSON. A variant's source is left out.
     """
-    flat: dict[str, Any] = {}
-
-    def add(name: str, value: Any) -> None:
-        if isinstance(value, dict) and value:
-            for key, inner in value.items():
-                add(f"{name}.{key}" if name else key, inner)
-        else:
-            flat[name] = value if isinstance(value, str | bool | int | float) else canonical_json(value)
-
-    add("", trial.model_dump(mode="json", exclude={"variants": {"__all__": {"source"}}}))
-    return flat
+    config = trial.model_dump(mode="json", exclude={"variants": {"__all__": {"source"}}})
+    return {
+        name: value if isinstance(value, str | bool | int | float) else canonical_json(value)
+        for name, value in dotted(config)
+    }
 
 
 def migrated(row: dict[str, Any], place: str) -> dict[str, Any]:
