@@ -14,6 +14,7 @@ import pytest
 
 from harness.cli.main import main
 from harness.orchestrate import claims as module
+from harness.orchestrate import ray_start
 from harness.orchestrate.claims import Claims, myself
 from harness.orchestrate.execute import Outcome
 from harness.plan.estimate import Estimate, Range
@@ -158,7 +159,16 @@ def test_retry_forgets_failures_and_nothing_else(store: Store, capsys: pytest.Ca
 def test_clean_says_first_and_never_touches_records_or_live_trials(
     store: Store, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.orchestrate.ray_start.SHORT_FOLDERS", ())
+    places = tmp_path / "tmp"  # not this machine's /tmp: other tests kill drivers of their own
+    places.mkdir()
+    monkeypatch.setattr(ray_start, "SHORT_FOLDERS", ())
+    monkeypatch.setattr("tempfile.tempdir", str(places))
+    mine = f"{os.getpid()}-{ray_start.process_start(os.getpid())}"
+    left, live_driver = (
+        places / f"hray-{whose}-{ray_start._machine_mark()}0000" for whose in ("4194303-1", mine)
+    )
+    left.mkdir()
+    live_driver.mkdir()
     done, running, stopped = fakes.plan(0, 10, 20)
     store.write(make_record(done), done)
     live = Claims(store.storage).take(running.id, myself("a"))
@@ -183,8 +193,10 @@ def test_clean_says_first_and_never_touches_records_or_live_trials(
         store.root / dead.name: "a claim whose process is gone",
         litter: "half written",
         store.checkpoint_dir(done.id): "a checkpoint of a trial that is done",
+        left: "of a driver that is gone",
     }
     _harness(capsys, "clean", "--yes", "--results", store.root)
     assert set(before) - set(store.root.rglob("*")) == gone
+    assert list(places.iterdir()) == [live_driver]
     assert live.held()
     live.release()
