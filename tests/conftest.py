@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -20,3 +21,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_CACHE", str(cache))
         yield
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector need not walk through it again and again (a tenth of the time)."""
+    gc.collect()
+    gc.freeze()

@@ -23,6 +23,7 @@ from harness.models.network import VideoModel
 StateDict = Mapping[str, Tensor]
 Renamer = Callable[[StateDict], dict[str, Tensor]]
 _COUNTER = "num_batches_tracked"  # old checkpoints lack it, and no output depends on it
+_LEFT_OVER = "left over"
 _WRAPPERS = ("state_dict", "model_state", "model")
 _PLACE = re.compile(
     r"\.at\.[^.]+\."
@@ -149,22 +150,26 @@ def find_networks(state: StateDict, source: str, *, T: int = 8) -> list[Fit]:
     heads = [t for name, t in renamed.items() if name.startswith("head.") and t.ndim >= 2]
     classes = int(heads[-1].shape[0]) if heads else 1
     found: list[Fit] = []
-    nearest: tuple[int, str, str] | None = None
+    trunks, nearest = list_models(), None
     for aggregations in ((AVERAGE,), [name for name in list_aggregations() if name != AVERAGE]):
-        for aggregation in aggregations:
-            for name in list_models():
-                try:
-                    with torch.device("meta"):
-                        own = create_model(name, classes, aggregation=aggregation, T=T).state_dict()
-                except UserError:  # this module has no place there
-                    continue
-                wrong = _differences(own, _in_our_words(own, renamed))
-                count = sum(len(names) for _, names in wrong)
+        tried = [(name, aggregation) for aggregation in aggregations for name in trunks]
+        trunks = []  # a module only adds tensors: where the plain network lacks one, no module helps
+        for name, aggregation in tried:
+            try:
+                with torch.device("meta"):
+                    own = create_model(name, classes, aggregation=aggregation, T=T).state_dict()
+            except UserError:  # this module has no place there
+                continue
+            wrong = _differences(own, _in_our_words(own, renamed))
+            if not wrong:
+                found.append(Fit(name, aggregation, T, classes))
+                continue
+            if {what for what, _ in wrong} == {_LEFT_OVER}:
+                trunks.append(name)
+            count = sum(len(names) for _, names in wrong)
+            if nearest is None or count < nearest[0]:
                 called = name if aggregation == AVERAGE else f"{name} with {aggregation}"
-                if not count:
-                    found.append(Fit(name, aggregation, T, classes))
-                elif nearest is None or count < nearest[0]:
-                    nearest = count, called, _worded(wrong)
+                nearest = count, called, _worded(wrong)
         if found:
             return sorted(found, key=lambda fit: not fit.model.startswith(source))
     assert nearest is not None, "there are models"
@@ -232,7 +237,7 @@ def _differences(own: StateDict, state: StateDict) -> list[tuple[str, list[str]]
         for name in own
         if name in state and state[name].shape != own[name].shape
     ]
-    kinds = (("missing", missing), ("left over", left_over), ("of another shape", differing))
+    kinds = (("missing", missing), (_LEFT_OVER, left_over), ("of another shape", differing))
     return [(what, names) for what, names in kinds if names]
 
 

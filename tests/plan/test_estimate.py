@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -100,10 +99,10 @@ def test_counting_has_a_budget_then_the_like_stand_in(monkeypatch: pytest.Monkey
 
     def slow(trial: Trial) -> float:
         asked.append(trial.train.T)
-        time.sleep(0.02)
         return 1e6
 
     monkeypatch.setattr(estimate, "macs_per_snippet", slow)
+    monkeypatch.setattr("harness.plan.estimate.time.monotonic", lambda: 0.02 * len(asked))
     monkeypatch.setattr(estimate, "calibrated_seconds", lambda trial: 10.0)
     monkeypatch.setattr(estimate, "COUNT_SECONDS", 0.03)
     one = fakes.plan(0)[0].trial
