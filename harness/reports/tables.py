@@ -13,7 +13,8 @@ import pandas as pd
 from harness.base.errors import UserError
 from harness.experiment.datasets import dataset_title
 from harness.experiment.paper import PaperNumbers, PaperTable, load_paper
-from harness.experiment.spec import Experiment, Profile, TestProtocol
+from harness.experiment.sampling import TestProtocol
+from harness.experiment.spec import Experiment, Profile
 from harness.methods import Gathered, gather
 from harness.methods.fairness import short_hash, trial_facts
 from harness.reports.columns import columns_of, line_of

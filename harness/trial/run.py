@@ -20,7 +20,8 @@ import torch
 from harness import data
 from harness.base.errors import UserError
 from harness.experiment.identity import trial_id
-from harness.experiment.spec import TestProtocol, Trial
+from harness.experiment.sampling import TestProtocol
+from harness.experiment.spec import Trial
 from harness.models import VideoModel, build_network, load_release, read_checkpoint
 from harness.models.cost import Cost, latency_and_memory, model_cost, shared_macs
 from harness.models.variant import load_variant_source
