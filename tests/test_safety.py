@@ -114,7 +114,7 @@ def test_workers_are_given_six_variables_and_no_secret(monkeypatch: pytest.Monke
 
 
 def test_a_key_in_a_storages_name_is_refused_without_repeating_it() -> None:
-    with pytest.raises(UserError, match="a key does not belong in a name") as caught:
+    with pytest.raises(UserError, match="a key does not belong in an address") as caught:
         storage_at(f"s3://AKIA:{SECRET}@bucket/runs")
     assert SECRET not in str(caught.value) and "AKIA" not in str(caught.value)
 

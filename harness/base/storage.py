@@ -43,6 +43,14 @@ class Storage(Protocol):
         """The path or URI that a message shows."""
 
 
+def refuse_key(uri: str, instead: str) -> None:
+    """Raise UserError, with what to do `instead`, for a URI that carries a key: it would stand in records, logs and
+    messages."""
+    parts = urlsplit(uri)
+    if parts.username is not None:
+        raise UserError(f"{parts.scheme}://…@…: a key does not belong in an address; {instead}")
+
+
 def storage_at(root: str | Path) -> Storage:
     """The storage of a path (`~` is expanded) or a URI. Raises UserError for a URI that pyarrow does not know, or that
     carries a key."""
@@ -54,12 +62,10 @@ def storage_at(root: str | Path) -> Storage:
     from pyarrow import ArrowException
     from pyarrow.fs import FileSystem
 
-    parts = urlsplit(text)
-    if parts.username is not None:  # it would stand in records, logs and messages
-        raise UserError(
-            f"{parts.scheme}://…@…: a key does not belong in a name; put it where its own tools look "
-            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws/credentials, …)"
-        )
+    refuse_key(
+        text,
+        "put it where its own tools look (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws/credentials, …)",
+    )
     try:
         filesystem, folder = FileSystem.from_uri(text)
     except (ArrowException, OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -128,13 +129,16 @@ def _print_classes(classes: list[dict[str, Any]], most: int = 10) -> None:
         print(f"  {line['value']:>5.1f}  {line['class']} ({line['videos']} videos)")
 
 
-def find_trial(prefix: str, roots: list[Path | str]) -> tuple[Store, str]:
-    """The first store with the trial `prefix`, or one whose id begins so. UserError for none or several."""
+def find_trial(prefix: str, roots: Sequence[Path | str], running: Collection[str] = ()) -> tuple[Store, str]:
+    """The first store with the trial `prefix`, or one whose id begins so. UserError for none or several.
+
+    running: trials of the first store that have no record yet
+    """
     from harness.results import Store
 
     known: list[str] = []
-    for store in map(Store, roots):
-        ids = store.ids()
+    for number, store in enumerate(map(Store, roots)):
+        ids = sorted({*store.ids(), *running}) if number == 0 else store.ids()
         found = [prefix] if prefix in ids else [i for i in ids if i.startswith(prefix)]
         if len(found) == 1:
             return store, found[0]

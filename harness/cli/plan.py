@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from harness.cli.common import Plan
     from harness.plan.expand import Planned
     from harness.plan.pending import Pending
-    from harness.results.store import Settled
+    from harness.results.store import Settled, Store
 
 
 def plan(
@@ -50,7 +50,6 @@ def plan(
 ) -> None:
     """Say what would run and what is done, what it would take, and the smallest difference it could show."""
     from harness.data.registry import data_root, source_of
-    from harness.plan.estimate import estimate
     from harness.plan.pending import missing_starts, split
 
     store, planned = own_store(results), make_plan(experiments, profile, seeds, variant, data)
@@ -58,30 +57,44 @@ def plan(
     whole = split(planned.trials, known)
     starts = missing_starts(whole.todo, data or data_root())
     if ids:
-        names = [one.id for one in [*starts, *whole.todo]]
-        if json:
-            print_json(names)
-        else:
-            print(*names, sep="\n", end="\n" if names else "")
+        _print_ids([one.id for one in [*starts, *whole.todo]], as_json=json)
         return
-    from harness.results import baseline_roots, load
-
     for reason in whole.incomplete.values():
         print(f"warning: {reason}", file=sys.stderr)
-    records = load(store.root, *baseline_roots())
-    facts = {
-        "experiments": _counts(planned, known),
-        "profile": planned.profile.name,
-        "seeds": len(planned.seeds),
-        **_totals(planned, whole),
-        "starts": len(starts),
-        "estimate": asdict(estimate(whole.todo, planned.profile, records)),
-        "smallest_detectable_difference": detectable(planned.trials, records, len(planned.seeds)),
-    }
+    facts = _facts(planned, whole, store, experiments=_counts(planned, known), starts=len(starts))
     if json:
         print_json(facts)
     else:
         _print(facts, source_of(planned.profile.dataset).of_a_copy)
+
+
+def _print_ids(names: list[str], *, as_json: bool) -> None:
+    if as_json:
+        print_json(names)
+    else:
+        print(*names, sep="\n", end="\n" if names else "")
+
+
+def _facts(
+    plan: Plan, whole: Pending, store: Store, *, experiments: list[dict[str, Any]], starts: int
+) -> dict[str, Any]:
+    from harness.plan.estimate import estimate
+    from harness.results import baseline_roots, load
+
+    records = load(store.root, *baseline_roots())
+    return {
+        "experiments": experiments,
+        "profile": plan.profile.name,
+        "seeds": len(plan.seeds),
+        "trials": len(plan.trials),
+        "distinct": len(whole.done) + len(whole.failed) + len(whole.todo),
+        "done": len(whole.done),
+        "failed": len(whole.failed),
+        "to_run": len(whole.todo),
+        "starts": starts,
+        "estimate": asdict(estimate(whole.todo, plan.profile, records)),
+        "smallest_detectable_difference": detectable(plan.trials, records, len(plan.seeds)),
+    }
 
 
 def _counts(plan: Plan, known: Settled) -> list[dict[str, Any]]:
@@ -94,16 +107,6 @@ def _counts(plan: Plan, known: Settled) -> list[dict[str, Any]]:
         counts = {"done": len(found.done), "failed": len(found.failed), "to_run": len(found.todo)}
         lines.append({"name": name, "rows": rows, "trials": len(part), **counts})
     return lines
-
-
-def _totals(plan: Plan, whole: Pending) -> dict[str, int]:
-    return {
-        "trials": len(plan.trials),
-        "distinct": len(whole.done) + len(whole.failed) + len(whole.todo),
-        "done": len(whole.done),
-        "failed": len(whole.failed),
-        "to_run": len(whole.todo),
-    }
 
 
 def detectable(trials: list[Planned], records: pd.DataFrame, n_seeds: int) -> dict[str, Any]:

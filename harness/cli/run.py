@@ -31,6 +31,7 @@ from harness.orchestrate.cluster import HERE, HUNG_SECONDS, QUEUED_AT_MOST, Clus
 if TYPE_CHECKING:
     from harness.experiment.spec import Profile
     from harness.orchestrate import Outcome
+    from harness.plan.expand import Planned
     from harness.plan.pending import Pending
     from harness.results import Store
 
@@ -106,8 +107,6 @@ def run(
     if trial is not None:
         raise typer.Exit(_run_one(plan, trial, store, data, events, as_json=json))
     split = pending(plan.trials, store, retry_failed=retry_failed)
-    for reason in (*split.unreadable.values(), *split.incomplete.values()):
-        print(f"warning: {reason}", file=sys.stderr)
     _say_plan(plan, split)
     outcome = Outcome()
     if split.todo:
@@ -194,23 +193,14 @@ def _run_one(
     from harness.orchestrate.screen import PlainProgress, Preparing
     from harness.orchestrate.single import run_single
     from harness.orchestrate.worker import finished, patiently
-    from harness.plan.expand import with_starts
     from harness.plan.prepare import datasets_of, prepare_datasets
 
-    known = {p.id: p for p in with_starts(plan.trials)}
-    if asked not in known:
-        raise UserError(
-            f"--trial {asked!r}: no trial of this plan{near_match(asked, known)}; `harness plan --ids` lists them"
-        )
-    steps, root = with_starts([known[asked]]), data or data_root()
-    if asked in {p.id for p in plan.trials}:
-        *starts, planned = steps
-    else:
-        starts, planned = steps, None
+    starts, planned = _find_trial(plan, asked)
     answer = patiently(partial(finished, store, asked)) if planned is not None else None
     if answer is None:
+        root = data or data_root()
         with Preparing() as progress:
-            prepare_datasets(datasets_of(steps), root, progress.tell)
+            prepare_datasets(datasets_of([*starts, *([planned] if planned else [])]), root, progress.tell)
         answer = run_single(
             starts,
             planned,
@@ -225,6 +215,22 @@ def _run_one(
     else:
         print(f"{answer.id} {answer.status}{'' if answer.reason is None else f': {answer.reason}'}")
     return 1 if answer.status == "failed" else 0  # elsewhere: in good hands
+
+
+def _find_trial(plan: Plan, asked: str) -> tuple[list[Planned], Planned | None]:
+    """The starts that a trial of the plan begins with, and the trial; of a start itself what is run for it, and None.
+
+    Raises UserError for an id of neither.
+    """
+    from harness.plan.expand import with_starts
+
+    known = {p.id: p for p in with_starts(plan.trials)}
+    if asked not in known:
+        raise UserError(
+            f"--trial {asked!r}: no trial of this plan{near_match(asked, known)}; `harness plan --ids` lists them"
+        )
+    steps = with_starts([known[asked]])
+    return (steps[:-1], known[asked]) if asked in {p.id for p in plan.trials} else (steps, None)
 
 
 def exit_code(split: Pending, outcome: Outcome) -> int:
@@ -247,6 +253,8 @@ def _summary(split: Pending, outcome: Outcome) -> dict[str, object]:
 
 
 def _say_plan(plan: Plan, split: Pending) -> None:
+    for reason in (*split.unreadable.values(), *split.incomplete.values()):
+        print(f"warning: {reason}", file=sys.stderr)
     total = len(split.done) + len(split.failed) + len(split.todo)
     planned = len(plan.trials)
     shared = planned - total

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.base.errors import UserError, near_match
+from harness.base.errors import UserError
 from harness.base.text import duration
 from harness.cli.common import (
     DEFAULT_PROFILE,
@@ -23,6 +23,7 @@ from harness.cli.common import (
     own_store,
     print_json,
 )
+from harness.cli.inspect import find_trial
 
 if TYPE_CHECKING:
     from harness.results import Store
@@ -82,18 +83,19 @@ def logs(
     results: Results = None,
     json: Json = False,
 ) -> None:
-    """Print what a trial told: its epochs (of one that runs the last), who runs it, the traceback where it failed."""
-    from harness.orchestrate.progress import BESIDE_CURVE
+    """Print what a trial told: its epochs (of one that runs the last), who runs it, the traceback where it failed.
 
-    store = own_store(results)
-    running_now = [line for line in running(store) if line["trial"].startswith(trial)]
-    known = sorted({i for i in store.ids() if i.startswith(trial)} | {line["trial"] for line in running_now})
-    if len(known) != 1:
-        what = f"is the beginning of {len(known)} trials" if known else "no such trial"
-        raise UserError(f"{trial!r}: {what}{near_match(trial, store.ids())}; see `harness status`")
-    facts: dict[str, Any] = {"trial": known[0], "running": running_now, "status": None}
-    if known[0] in store.ids():
-        record = store.record(known[0], predictions=False)
+    A trial of yours, else one of the shipped records (results/baselines).
+    """
+    from harness.orchestrate.progress import BESIDE_CURVE
+    from harness.results import baseline_roots
+
+    own = own_store(results)
+    running_now = [line for line in running(own) if line["trial"].startswith(trial)]
+    store, found = find_trial(trial, [own.root, *baseline_roots()], {line["trial"] for line in running_now})
+    facts: dict[str, Any] = {"trial": found, "store": str(store.root), "running": running_now, "status": None}
+    if found in store.ids():
+        record = store.record(found, predictions=False)
         facts |= {
             "status": record.status,
             "reason": record.reason,
@@ -109,7 +111,7 @@ def logs(
         numbers = {name: value for name, value in line.items() if name not in BESIDE_CURVE}
         print("  ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
     if facts["status"] is not None:
-        print(f"{known[0]} {facts['status']}{': ' + facts['reason'] if facts['reason'] else ''}")
+        print(f"{found} {facts['status']}{': ' + facts['reason'] if facts['reason'] else ''}")
     if facts.get("traceback"):
         print(facts["traceback"])
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.base.errors import UserError
 from harness.cli.common import Json, print_json
+
+if TYPE_CHECKING:
+    from harness.models.weights import Fit
 
 app = typer.Typer(help="Recognise published checkpoints.")
 
@@ -57,13 +61,17 @@ def import_(
     if keys:
         for name, tensor in state.items():
             print(f"  {name:<60} {tuple(tensor.shape)}")
-    print(f"{file}: a {found} checkpoint of {len(state)} tensors, {networks[0].classes} classes")
+    _print_fits(file, f"{found} checkpoint of {len(state)} tensors", networks)
+    print("To start from its backbone, in a profile:")
+    print(f"start: {{kind: file, path: {file.resolve()}, source: {found}, sha256: {sha256}}}")
+    print("To test it: harness test --weights FILE --experiment TABLE --row ROW --profile PROFILE")
+
+
+def _print_fits(file: Path, what: str, networks: Sequence[Fit]) -> None:
+    print(f"{file}: a {what}, {networks[0].classes} classes")
     for fit in networks:
         print(
             f"fits {fit.model}{'' if fit.aggregation == 'average' else f' with {fit.aggregation}'}: no tensor left over"
         )
     if len(networks) > 1:
         print("Names and shapes tell no more: these networks differ in what has no weights.")
-    print("To start from its backbone, in a profile:")
-    print(f"start: {{kind: file, path: {file.resolve()}, source: {found}, sha256: {sha256}}}")
-    print("To test it: harness test --weights FILE --experiment TABLE --row ROW --profile PROFILE")

@@ -13,7 +13,7 @@ from harness.comparison.compare import Report, Versus
 from harness.methods import Method
 from harness.reports.columns import memory_title
 from harness.reports.table import Document, Grid, Section
-from harness.reports.words import cautions
+from harness.reports.words import cautions, left_out
 from harness.results.metrics import COSTS
 from harness.statistics.intervals import Interval, mean_interval
 from harness.statistics.paired import Comparison, Mover
@@ -137,8 +137,11 @@ def _remarks(versus: Versus) -> tuple[str, ...]:
     for method in (versus.new, versus.base):
         failed = {s: why for s, why in method.problems.items() if why != "not run"}
         remarks += [f"{method.label}, seed {seed}: {why}." for seed, why in failed.items()]
+    lines = [*versus.new.records, *versus.base.records]
+    excluded = left_out(line.get("provenance_excluded_videos") for line in lines)
     differing = [d.words(versus.new.label, versus.base.label) for d in versus.notes]
-    return (*remarks, *(f"{text[0].upper()}{text[1:]}." for text in differing))
+    sentences = [text for text in (excluded, *differing) if text]
+    return (*remarks, *(f"{text[0].upper()}{text[1:]}." for text in sentences))
 
 
 def _second_opinion(versus: Versus, result: Comparison) -> Section | None:

@@ -18,7 +18,8 @@ from pydantic import BaseModel
 
 from harness.experiment.datasets import ScriptedDigits, VideosPerClass
 from harness.experiment.recipe import Recipe
-from harness.experiment.spec import File, Numerics, Placed, TestProtocol, TrainSampling, Trial, Trunk
+from harness.experiment.sampling import TestProtocol, TrainSampling
+from harness.experiment.spec import File, Numerics, Placed, Trial, Trunk
 
 # The fields of the first schema, by class; in a class that is not here every field is newer.
 _FIRST: dict[type[BaseModel], frozenset[str]] = {

@@ -10,15 +10,13 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from harness.experiment.base import Declared, Frozen
 from harness.experiment.datasets import DatasetSpec
 from harness.experiment.recipe import Recipe, RecipeChange
-from harness.experiment.sampling import FrameRule
+from harness.experiment.sampling import TestOverride, TestProtocol, TrainSampling
 
-Grouping = Literal["each", "interleaved", "all", "combinations"]
-Crops = Literal[1, 3, 10]
 Scalar = int | float | str | bool | None
 Option = Scalar | tuple[Scalar, ...]
 Options = dict[str, Option]
@@ -71,42 +69,6 @@ class Aggregation(_Module):
 
 class Inside(_Module):
     """A module inside the snippet (TSM's shift, a non-local block, ...)."""
-
-
-class TrainSampling(Frozen):
-    """Snippets of a training video: U of T frames each, crops of `crop_px` squared.
-
-    mode, interval, fps, short  which frames a snippet shows (`harness.experiment.sampling.FrameRule`)
-    None in a row means: the profile's, else the paper's (interval 16) or the model's own (crop).
-    """
-
-    T: PositiveInt
-    U: PositiveInt
-    mode: Literal["snippets", "dense", "uniform"] = "snippets"
-    interval: PositiveInt | None = None
-    crop_px: PositiveInt | None = None
-    fps: PositiveFloat | None = None
-    short: Literal["repeat", "loop"] = "repeat"
-
-    @property
-    def rule(self) -> FrameRule:
-        """Raises pydantic's ValidationError where the settings do not go together."""
-        return FrameRule(mode=self.mode, interval=self.interval, fps=self.fps, short=self.short)
-
-
-class TestProtocol(Frozen):
-    """Views of a test video: U snippets in groups (`grouping`) × crops of `crop_px` squared (docs/method.md).
-
-    short_side  frames are resized to it before the crop; None: as they are
-    """
-
-    __test__ = False  # not a pytest class
-
-    U: PositiveInt
-    crops: Crops = 3
-    grouping: Grouping
-    crop_px: PositiveInt | None = None
-    short_side: PositiveInt | None = None
 
 
 class Counting(Frozen):
@@ -323,17 +285,6 @@ class Resources(Frozen):
         if self.gpus > 1 and not self.gpus.is_integer():
             raise ValueError(f"gpus is {self.gpus:g}: a share of one GPU (such as 0.5), or whole GPUs")
         return self
-
-
-class TestOverride(Frozen):
-    """A profile's smaller test protocol, in place of the rows' (the paper's)."""
-
-    __test__ = False
-
-    crops: Crops
-    clips: PositiveInt
-    snippets: PositiveInt
-    grouping: Grouping
 
 
 class Profile(Declared):

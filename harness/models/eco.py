@@ -74,12 +74,7 @@ class EcoLite(Backbone):
         return [*self.frames.steps(), self.last, self.res3a, *self.res3, *self.res4, *self.res5, self._end]
 
     def places(self) -> dict[PlaceName, Place]:
-        return {
-            PlaceName(stage, number, position): place
-            for stage in ("res3", "res4", "res5")
-            for number, block in enumerate(self.get_submodule(stage).children(), start=1)
-            for position, place in block.at.items()  # type: ignore[union-attr, operator]
-        }
+        return self.places_of(("res3", "res4", "res5"))
 
 
 @register_model(CAFFE)

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from harness.models.layers import AverageHead, check_dropout
-from harness.models.network import Backbone, Head, InputSpec
+from harness.models.network import Backbone, Head, InputSpec, check_stages
 from harness.models.registry import register_model
-from harness.models.resnet import ResNet3d, check_stages, trunk_name
+from harness.models.resnet import STAGES, ResNet3d, trunk_name
 from harness.models.weights import register_release
 
 
 def _i3d(
     depth: int, num_classes: int, width: int, stem_kernel: int, inflate: Iterable[str], dropout: float
 ) -> tuple[Backbone, Head]:
-    check_stages(sorted(inflate), "inflate")
+    check_stages(sorted(inflate), STAGES, "inflate")
     check_dropout(dropout)
     backbone = ResNet3d(depth, width, stem_kernel, dict.fromkeys(inflate, 3))
     return backbone, AverageHead(backbone.channels, num_classes, dropout)

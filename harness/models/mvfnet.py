@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.base.errors import UserError
-from harness.models.network import Backbone, Head, InputSpec
+from harness.models.network import Backbone, Head, InputSpec, check_stages
 from harness.models.registry import register_inside, register_model
-from harness.models.resnet import check_stages, torchvision_names
+from harness.models.resnet import STAGES, torchvision_names
 from harness.models.tsm import put_everywhere
 from harness.models.tsn import frame_resnet
 from harness.models.weights import register_release
@@ -53,7 +53,7 @@ class MultiViewFusion(nn.Module):
 def _mvfnet(
     depth: int, num_classes: int, width: int, stem_kernel: int, fuse: Iterable[str], dropout: float
 ) -> tuple[Backbone, Head]:
-    check_stages(sorted(fuse), "fuse")
+    check_stages(sorted(fuse), STAGES, "fuse")
     backbone, head = frame_resnet(depth, num_classes, width, stem_kernel, dropout)
     put_everywhere(backbone, "I", MultiViewFusion, tuple(fuse))
     return backbone, head

@@ -7,7 +7,7 @@ variant (the paper's "plug-and-play"). A head turns the last maps into logits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from harness.base.errors import UserError, near_match
 from harness.models.across import AcrossSnippets
 
 Step = Callable[[Any], Any]
@@ -99,11 +100,31 @@ class Backbone(nn.Module):
         """Every place, in the order in which a snippet passes them; empty where the family names none."""
         return {}
 
+    def places_of(self, stages: Iterable[str]) -> dict[PlaceName, Place]:
+        """The places (`at`) in the blocks of these submodules."""
+        return {
+            PlaceName(stage, number, position): place
+            for stage in stages
+            for number, block in enumerate(self.get_submodule(stage).children(), start=1)
+            for position, place in block.at.items()  # type: ignore[union-attr, operator]
+        }
+
     def forward(self, x: Tensor) -> Any:
         """(N·U, 3, T, H, W) to the maps that the head takes."""
         for step in self.steps():
             x = step(x)
         return x
+
+
+def check_stages(names: Sequence[str], known: Sequence[str], key: str) -> None:
+    """Refuse anything but known stages, each once. `key` is the option's name in the message. Raises UserError."""
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"{key}: unknown stage {name!r}{near_match(name, known)}; one of {', '.join(known)}"
+            )
+    if len(set(names)) != len(names):
+        raise UserError(f"{key}: a stage is named twice in {list(names)}")
 
 
 class Head(nn.Module):

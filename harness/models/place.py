@@ -16,7 +16,7 @@ import torch
 
 from harness.base.errors import UserError, near_match
 from harness.models.across import AcrossSnippets, channels_taking_part
-from harness.models.network import Backbone, PlaceName, VideoModel
+from harness.models.network import Backbone, PlaceName, VideoModel, check_stages
 from harness.models.registry import AVERAGE, Blocks, Kind, ModuleEntry, model_entry, module_entry
 
 
@@ -171,13 +171,7 @@ def _stage_names(
     names = [given] if isinstance(given, str) else list(given)
     if not names:
         raise UserError(f"stages: name at least one of {', '.join(known)}")
-    for name in names:
-        if name not in known:
-            raise UserError(
-                f"stages: unknown stage {name!r}{near_match(name, known)}; one of {', '.join(known)}"
-            )
-    if len(set(names)) != len(names):
-        raise UserError(f"stages: a stage is named twice in {list(names)}")
+    check_stages(names, known, "stages")
     return names
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.base.errors import UserError, near_match
+from harness.base.errors import UserError
 from harness.models.layers import check_sizes, conv3d, kaiming_convolutions, max_pool3d
 from harness.models.network import Backbone, Place, PlaceName, Step
 
@@ -200,29 +200,13 @@ class ResNet3d(Backbone):
         return [self.stem_maps, *self.stage("res2"), *pool2, *rest]
 
     def places(self) -> dict[PlaceName, Place]:
-        return {
-            PlaceName(stage, number, position): place  # type: ignore[misc]
-            for stage in STAGES
-            for number, block in enumerate(self.stage(stage), start=1)
-            for position, place in block.at.items()
-        }
+        return self.places_of(STAGES)
 
 
 def check_time_strides(strides: Sequence[int]) -> None:
     """Refuse anything but three strides of 1 or 2. Raises UserError."""
     if len(strides) != 3 or any(isinstance(s, bool) or s not in (1, 2) for s in strides):
         raise UserError(f"time_strides {list(strides)}: three numbers, each 1 or 2")
-
-
-def check_stages(names: Sequence[str], key: str) -> None:
-    """Refuse anything but res2..res5, each once. `key` is the option's name in the message. Raises UserError."""
-    for name in names:
-        if name not in STAGES:
-            raise UserError(
-                f"{key}: unknown stage {name!r}{near_match(name, STAGES)}; one of {', '.join(STAGES)}"
-            )
-    if len(set(names)) != len(names):
-        raise UserError(f"{key}: a stage is named twice in {list(names)}")
 
 
 def trunk_name(name: str) -> str:

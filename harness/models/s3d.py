@@ -202,12 +202,7 @@ class S3D(Backbone):
         return [*start, *middle, *self._stage("mixed5")]
 
     def places(self) -> dict[PlaceName, Place]:
-        return {
-            PlaceName(stage, number, position): place  # type: ignore[misc]
-            for stage in _BLOCKS
-            for number, block in enumerate(self._stage(stage), start=1)
-            for position, place in block.at.items()
-        }
+        return self.places_of(_BLOCKS)
 
 
 class S3DHead(AverageHead):

@@ -117,12 +117,7 @@ class X3D(Backbone):
         return [self._stem, *(block for stage in STAGES for block in self._blocks(stage)), self._conv5]
 
     def places(self) -> dict[PlaceName, Place]:
-        return {
-            PlaceName(stage, number, position): place  # type: ignore[misc]
-            for stage in STAGES
-            for number, block in enumerate(self._blocks(stage), start=1)
-            for position, place in block.at.items()
-        }
+        return self.places_of(STAGES)
 
 
 class X3DHead(AverageHead):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,32 +37,43 @@ def run_single(
     UserError where the surroundings fail, or a start that `planned` needs.
     """
     check_writable(store)
-    collector = Collector([*starts, *([planned] if planned else [])], store, progress)
-    root, driver, claims = data_root.resolve(), secrets.token_hex(8), Claims(store.storage)
-
-    def task(one: Planned, trunk: Path | None) -> Task:
-        return Task(one, str(store.root), root, trunk, loaders, driver, tensorboard=tensorboard)
-
-    def told(task: Task) -> Answer:
-        collector.started(task.planned.id)
-        answer = run_one(task, lambda report: collector.reported(task.planned.id, report), run=run)
-        collector.finished(answer)
-        return answer
-
-    missing = [start for start in starts if not trunk_path(start.trial, root).exists()]
-    progress.begin([*missing, *([planned] if planned else [])], 0)
+    root, wanted = data_root.resolve(), [*starts, *([planned] if planned else [])]
+    told = partial(_told, Collector(wanted, store, progress), run)
+    task = partial(
+        Task,
+        store=str(store.root),
+        data_root=root,
+        loaders=loaders,
+        driver=secrets.token_hex(8),
+        tensorboard=tensorboard,
+    )
+    progress.begin([p for p in wanted if p is planned or not trunk_path(p.trial, root).exists()], 0)
     try:
         for start in starts:
-            path = trunk_path(start.trial, root)
-            answer = Answer(start.id, "done", None, {})
-            while not path.exists():
-                answer = told(task(start, path))
-                if answer.status != "elsewhere":
-                    break
-                while patiently(partial(claims.holder, start.id)) is not None:
-                    time.sleep(WAIT_SECONDS)
+            answer = _made(task(start, trunk=trunk_path(start.trial, root)), told, Claims(store.storage))
             if answer.status == "failed" and planned is not None:
                 raise UserError(f"the start {answer.id} that this trial needs failed: {answer.reason}")
-        return answer if planned is None else told(task(planned, None))
+        return answer if planned is None else told(task(planned))
     finally:
         progress.end()
+
+
+def _told(collector: Collector, run: RunTrial | None, task: Task) -> Answer:
+    """Run it, and let the screen know."""
+    collector.started(task.planned.id)
+    answer = run_one(task, lambda report: collector.reported(task.planned.id, report), run=run)
+    collector.finished(answer)
+    return answer
+
+
+def _made(start: Task, told: Callable[[Task], Answer], claims: Claims) -> Answer:
+    """Run a start, or wait for the process that does, until its trunk is there or it has failed."""
+    assert start.trunk is not None, "a start is run for its trunk"
+    answer = Answer(start.planned.id, "done", None, {})
+    while not start.trunk.exists():
+        answer = told(start)
+        if answer.status != "elsewhere":
+            break
+        while patiently(partial(claims.holder, start.planned.id)) is not None:
+            time.sleep(WAIT_SECONDS)
+    return answer

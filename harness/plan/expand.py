@@ -12,6 +12,7 @@ from harness.base.errors import UserError, near_match
 from harness.experiment.explain import place_of
 from harness.experiment.identity import trial_id
 from harness.experiment.load import load_recipe, recipe_of, variant_paths
+from harness.experiment.sampling import TestProtocol
 from harness.experiment.spec import (
     Aggregation,
     Experiment,
@@ -20,7 +21,6 @@ from harness.experiment.spec import (
     Network,
     Profile,
     Row,
-    TestProtocol,
     Trial,
     Variant,
 )

@@ -5,7 +5,6 @@ table = build_table(load_experiment("ablation_a"), load_profile("embedded"), har
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import pandas as pd
@@ -13,7 +12,8 @@ import pandas as pd
 from harness.base.errors import UserError
 from harness.experiment.datasets import dataset_title
 from harness.experiment.paper import PaperNumbers, PaperTable, load_paper
-from harness.experiment.spec import Experiment, Profile, TestProtocol
+from harness.experiment.sampling import TestProtocol
+from harness.experiment.spec import Experiment, Profile
 from harness.methods import Gathered, gather
 from harness.methods.fairness import short_hash, trial_facts
 from harness.reports.columns import columns_of, line_of
@@ -21,6 +21,7 @@ from harness.reports.cost_table import cost_table, row_costs, titled
 from harness.reports.notes import notes_of
 from harness.reports.reading import reading_of, resolved_note, story_of
 from harness.reports.table import Table
+from harness.reports.words import left_out
 
 
 def build_table(
@@ -123,15 +124,8 @@ def _made(gathered: Gathered) -> str:
 
 
 def _left_out(gathered: Gathered) -> str:
-    """How many listed videos the numbers stand without: a copy that lost some is another test set."""
-    done = gathered.done
-    if "provenance_excluded_videos" not in done:
-        return ""
-    copies = [json.loads(text) for text in sorted(set(done["provenance_excluded_videos"].dropna()))]
-    counts = " or ".join(
-        f"{copy.get('report', 0):,} (in training {copy.get('train', 0) + copy.get('select', 0):,})" for copy in copies
-    )
-    return f"; listed but missing or broken, and in no number: {counts}" if counts else ""
+    told = left_out(gathered.done.get("provenance_excluded_videos", ()))
+    return told and f"; {told}"
 
 
 def _commits(done: pd.DataFrame) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import pandas as pd
 
 from harness.base.errors import UserError
+from harness.base.storage import refuse_key
 from harness.base.text import first_line
 from harness.plan.expand import Planned, distinct
 from harness.results import Store
@@ -49,11 +49,7 @@ class Exporter:
     """A client of one server. Raises UserError where MLflow is not installed or the address carries a key."""
 
     def __init__(self, uri: str) -> None:
-        if urlsplit(uri).username is not None:  # it would stand in messages
-            raise UserError(
-                "--tracking-uri: a password does not belong in an address; set MLFLOW_TRACKING_USERNAME and "
-                "MLFLOW_TRACKING_PASSWORD"
-            )
+        refuse_key(uri, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
         try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+
 from harness.statistics.paired import Comparison
 
 VERDICTS: dict[str, str] = {
@@ -36,3 +39,16 @@ def cautions(result: Comparison) -> list[str]:
     if result.verdict == "no difference" and result.interval.excludes_zero:
         found.append(CAUTIONS["holm"].format(n=result.family))
     return found
+
+
+def left_out(excluded: Iterable[object]) -> str:
+    """How many listed videos the numbers stand without, a copy that lost some being another test set; "" for none.
+
+    excluded: what records say (`provenance_excluded_videos`: role -> videos, as JSON); one without a text says nothing
+    """
+    copies = [json.loads(text) for text in sorted({text for text in excluded if isinstance(text, str)})]
+    counts = " or ".join(
+        f"{copy.get('report', 0):,} (in training {copy.get('train', 0) + copy.get('select', 0):,})"
+        for copy in copies
+    )
+    return f"listed but missing or broken, and in no number: {counts}" if counts else ""

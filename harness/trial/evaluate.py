@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from harness.experiment.spec import Numerics, TestProtocol
+from harness.experiment.sampling import TestProtocol
+from harness.experiment.spec import Numerics
 from harness.models import VideoModel
 from harness.trial.fit import InputTransform, autocast
 from harness.trial.ranks import ALONE, Ranks

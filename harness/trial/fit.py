@@ -54,63 +54,91 @@ def train(
     given a `report`. Raises TrialFailed where the loss of an epoch is no number.
     """
     recipe, numerics, steps = trial.recipe, trial.numerics, len(batches)
-    transform = InputTransform(trial.input, numerics.device)
-    optimizer = make_optimizer(model, recipe)
-    scaler = torch.amp.GradScaler(numerics.device, enabled=numerics.precision == "float16")
-    at = checkpoints.restore(model, optimizer, scaler) if checkpoints else Position()
-    train_mode(model, recipe)  # what is frozen is known before the ranks agree on what is shared
-    stepped: nn.Module = torch.compile(model) if numerics.compile else model  # type: ignore[assignment]
-    forward = ranks.wrapped(stepped, numerics)
+    transform, own = InputTransform(trial.input, numerics.device), _Training(model, trial, checkpoints, ranks)
+    at, rate = own.start, 0.0
     for epoch in range(len(at.history), recipe.epochs):
-        started, rate = time.perf_counter() - at.seconds, 0.0
+        started, sums = time.perf_counter() - at.seconds, own.sums(at)
         train_mode(model, recipe)
-        sums = (
-            at.sums.to(numerics.device).clone()
-            if ranks.rank == 0
-            else torch.zeros(3, dtype=torch.float64, device=numerics.device)
-        )
         for step, batch in enumerate(batches.epoch(epoch, at.step), start=at.step):
             rate = learning_rate(epoch * steps + step, steps, recipe)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["multiple"]
             ranks.seed_step(trial.seed, epoch * steps + step)
-            optimizer.zero_grad(set_to_none=True)
+            own.begin_step(rate)
             for x_NUCTHW, target, labels, boxes in _parts(batch, numerics):
                 with autocast(numerics):
-                    scores_NK = forward(transform(x_NUCTHW), boxes).float()
+                    scores_NK = own.forward(transform(x_NUCTHW), boxes).float()
                 loss = F.cross_entropy(scores_NK, target)
-                scaler.scale(_share(loss, len(labels), len(batch.labels))).backward()
+                own.scaler.scale(_share(loss, len(labels), len(batch.labels))).backward()
                 sums += _tally(loss, scores_NK, labels)
-            scaler.unscale_(optimizer)
-            if recipe.clip_norm is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            scaler.step(optimizer)
-            scaler.update()
+            own.end_step()
             if checkpoints and ranks.agreed(checkpoints.due(), step) and step + 1 < steps:
                 seconds, so_far = time.perf_counter() - started, ranks.summed(sums).cpu()
                 at = Position(at.history, step + 1, so_far, seconds, at.resumed_from)
-                if ranks.rank == 0:
-                    checkpoints.save(at, model, optimizer, scaler)
-        loss_sum, right, videos = ranks.summed(sums).tolist()
-        if not math.isfinite(loss_sum):
-            raise TrialFailed(f"diverged: the training loss of epoch {epoch + 1} is {loss_sum}")
-        trained = time.perf_counter() - started
+                own.save(at)
+        line = _epoch_line(epoch + 1, rate, ranks.summed(sums), started)
         ranks.share_buffers(model)
-        line = {
-            "epoch": epoch + 1,
-            "loss": loss_sum / videos,
-            "lr": rate,
-            "train_top1": 100 * right / videos,
-            "val_top1": validate(),
-            "train_videos_per_s": videos / trained,
-            "seconds": time.perf_counter() - started,
-        }
+        line |= {"val_top1": validate(), "seconds": time.perf_counter() - started}
         at = Position([*at.history, line], resumed_from=at.resumed_from)
-        if checkpoints and ranks.rank == 0:
-            checkpoints.save(at, model, optimizer, scaler)
+        own.save(at)
         if report is not None:
             report(_progress(at.history, recipe.epochs))
     return at
+
+
+class _Training:
+    """What the steps change on this rank, and how it is kept.
+
+    start    where the training begins: at the checkpoint, if there is one
+    forward  the model as the steps run it: compiled, and its gradients averaged over the ranks
+    """
+
+    def __init__(self, model: nn.Module, trial: Trial, checkpoints: Checkpoints | None, ranks: Ranks) -> None:
+        numerics = trial.numerics
+        self.model, self.checkpoints, self.ranks = model, checkpoints, ranks
+        self.device, self.clip_norm = numerics.device, trial.recipe.clip_norm
+        self.optimizer = make_optimizer(model, trial.recipe)
+        self.scaler = torch.amp.GradScaler(self.device, enabled=numerics.precision == "float16")
+        self.start = checkpoints.restore(model, self.optimizer, self.scaler) if checkpoints else Position()
+        train_mode(model, trial.recipe)  # what is frozen is known before the ranks agree on what is shared
+        stepped: nn.Module = torch.compile(model) if numerics.compile else model  # type: ignore[assignment]
+        self.forward = ranks.wrapped(stepped, numerics)
+
+    def sums(self, at: Position) -> Tensor:
+        """(loss·videos, right, videos) of the epoch so far; rank 0 alone goes on with a checkpoint's."""
+        so_far = at.sums if self.ranks.rank == 0 else torch.zeros_like(at.sums)
+        return so_far.to(self.device).clone()
+
+    def begin_step(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["multiple"]
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def end_step(self) -> None:
+        """Gradients, clipped, into the weights."""
+        self.scaler.unscale_(self.optimizer)
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def save(self, at: Position) -> None:
+        if self.checkpoints and self.ranks.rank == 0:
+            self.checkpoints.save(at, self.model, self.optimizer, self.scaler)
+
+
+def _epoch_line(epoch: int, rate: float, sums: Tensor, started: float) -> dict[str, float]:
+    """An epoch's line of the curve, with room for what is known once it is validated. Raises TrialFailed."""
+    loss_sum, right, videos = sums.tolist()
+    if not math.isfinite(loss_sum):
+        raise TrialFailed(f"diverged: the training loss of epoch {epoch} is {loss_sum}")
+    return {
+        "epoch": epoch,
+        "loss": loss_sum / videos,
+        "lr": rate,
+        "train_top1": 100 * right / videos,
+        "val_top1": math.nan,
+        "train_videos_per_s": videos / (time.perf_counter() - started),
+        "seconds": math.nan,
+    }
 
 
 def learning_rate(step: int, steps_per_epoch: int, recipe: Recipe) -> float:

@@ -20,7 +20,8 @@ import torch
 from harness import data
 from harness.base.errors import UserError
 from harness.experiment.identity import trial_id
-from harness.experiment.spec import TestProtocol, Trial
+from harness.experiment.sampling import TestProtocol
+from harness.experiment.spec import Trial
 from harness.models import VideoModel, build_network, load_release, read_checkpoint
 from harness.models.cost import Cost, latency_and_memory, model_cost, shared_macs
 from harness.models.variant import load_variant_source
@@ -63,14 +64,13 @@ def run_trial(
         ready = _build(trial, data_root or data.data_root())
         loading = _loading(trial, loaders)
         batches = train_batches(trial, ready.dataset, loading, ranks)
-        select, test = (_Test(trial, ready.dataset, *one, loading, ranks) for one in _tests(trial))
-        judge = _judge(ready.dataset)
+        test = _Test(trial, ready.dataset, "report", trial.test, loading, ranks)
         seed_everything(trial.seed, "train")
         end = train(
             ready.model,
             batches,
             trial,
-            validate=lambda: judge(select.scores(ready.model).mean(1), select.truth),
+            validate=_validation(trial, ready, loading, ranks),
             checkpoints=Checkpoints(checkpoint_dir, trial_id(trial)) if checkpoint_dir else None,
             report=report,
             ranks=ranks,
@@ -131,20 +131,17 @@ def train_batches(
     )
 
 
-def _tests(trial: Trial) -> tuple[tuple[data.Role, TestProtocol], tuple[data.Role, TestProtocol]]:
-    """What an epoch is judged by, one view a video of val; and the test by the trial's protocol."""
-    one_view = TestProtocol(U=trial.train.U, crops=1, grouping="all", crop_px=trial.test_crop)
-    one_view = one_view.model_copy(update={"short_side": trial.test.short_side})
-    return ("select", one_view), ("report", trial.test)
-
-
-def _judge(dataset: data.Dataset) -> Callable[[np.ndarray, Truth], float]:
-    first = dataset.info.metrics[0]
+def _validation(trial: Trial, ready: _Built, loading: data.Loading, ranks: Ranks) -> Callable[[], float]:
+    """What an epoch is judged by: the dataset's first metric, on one view a video of val."""
+    first = ready.dataset.info.metrics[0]
     judge = metric(first).function
     assert judge is not None, (
-        f"dataset {dataset.info.name} is judged by {first}, which is no function of scores"
+        f"dataset {ready.dataset.info.name} is judged by {first}, which is no function of scores"
     )
-    return judge
+    short_side, crop = trial.test.short_side, trial.test_crop
+    one_view = TestProtocol(U=trial.train.U, crops=1, grouping="all", crop_px=crop, short_side=short_side)
+    val = _Test(trial, ready.dataset, "select", one_view, loading, ranks)
+    return lambda: judge(val.scores(ready.model).mean(1), val.truth)
 
 
 def _record(

@@ -25,6 +25,7 @@ from harness.base.files import (
     write_atomically,
 )
 from harness.experiment.load import ROOT
+from tests.disks import small_disk
 
 
 @given(content=st.lists(st.binary(max_size=300), min_size=1, max_size=4))
@@ -112,13 +113,8 @@ def test_a_file_system_that_cannot_flush_folders_is_good_enough(
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        yield disk
 
 
 def test_a_full_disk_names_the_file_and_the_remedy(tiny_disk: Path) -> None:

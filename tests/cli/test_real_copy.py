@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
+from harness.cli.common import make_plan
 from harness.cli.main import main
 from harness.experiment.load import EXPERIMENTS
 from harness.models import create_model
-from harness.results import load
+from harness.plan import estimate
+from harness.results import Store, load
 from tests.cli.torchvision_names import as_torchvision
 from tests.data import fake_copies
 from tests.data.clips import write_clip
+from tests.factories import make_failed_record, make_record
 
 MAKERS = {
     "kinetics_400": fake_copies.kinetics,
@@ -104,6 +108,66 @@ def test_another_copy_is_another_trial(tmp_path: Path, capsys: pytest.CaptureFix
     video = sorted(copy.root.rglob("*.mp4"))[0]
     write_clip(video, shown=range(30), gop=8)
     assert planned() != before
+
+
+def test_status_show_and_retry_speak_of_the_copy_that_data_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = fake_copies.kinetics(tmp_path / "copy", defects=False)
+    table, store = tmp_path / "mine.yaml", Store(tmp_path / "runs")
+    table.write_text(TABLE.replace("COLUMN", "top1"), encoding="utf-8")
+    profile = _profile(tmp_path, "kinetics_400", copy.root)
+    data = ["--data", str(tmp_path / "data")]
+    assert _call("data", "verify", "--profile", profile, *data) == 0
+    done, failed = make_plan([str(table)], profile, 2, data=tmp_path / "data").trials
+    store.write(make_record(done), done)
+    store.write(make_failed_record(failed), failed)
+
+    def told(command: str, *words: str) -> Any:
+        capsys.readouterr()
+        ask = [command, str(table), *words, "--profile", profile, "--results", str(store.root), "--json"]
+        assert _call(*ask) == 0, capsys.readouterr().err
+        return json.loads(capsys.readouterr().out)
+
+    def counts(*words: str) -> tuple[int, int]:
+        (row,) = told("status", "--seeds", "2", *words)["rows"]
+        return row["done"], row["failed"]
+
+    assert (counts(*data), counts()) == ((1, 1), (0, 0))
+    trials = [
+        [seed["trial"] for seed in told("show", "TSN", "top1", *words)["seeds"]] for words in (data, ())
+    ]
+    assert trials[0] == [done.id, failed.id] and done.id not in trials[1]
+    assert ("no records" in told("show", *data)["caption"], "no records" in told("show")["caption"]) == (
+        False,
+        True,
+    )
+    assert told("retry", "--seeds", "2", "--failed") == {"forgotten": {}}
+    assert list(told("retry", "--seeds", "2", "--failed", *data)["forgotten"]) == [failed.id]
+    assert (store.done(), store.failed()) == ({done.id}, {})
+
+
+def test_a_plan_says_that_reading_is_not_in_a_calibrated_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "calibrated_seconds", lambda trial: 10.0)
+    copy = fake_copies.kinetics(tmp_path / "copy", defects=False)
+    table, store = tmp_path / "mine.yaml", Store(tmp_path / "runs")
+    table.write_text(TABLE.replace("COLUMN", "top1"), encoding="utf-8")
+    profile = _profile(tmp_path, "kinetics_400", copy.root)
+
+    def planned(profile: str) -> tuple[bool, bool]:
+        assert (
+            _call("plan", str(table), "--profile", profile, "--results", str(store.root), "--seeds", "2") == 0
+        )
+        out = capsys.readouterr().out
+        return "calibrated)" in out, "how long the videos take to read is not in it" in out
+
+    assert planned(profile) == (True, True)
+    assert planned("smoke") == (True, False), "drawn frames take a tenth of a step"
+    done, _ = make_plan([str(table)], profile, 2).trials
+    store.write(make_record(done), done)
+    assert planned(profile) == (False, False), "a record's time has the reading in it"
 
 
 def test_published_weights_are_tested_without_training(

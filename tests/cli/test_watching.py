@@ -145,6 +145,28 @@ def test_logs_of_a_done_a_failed_and_an_unknown_trial(
     assert _harness(capsys, "logs", "nothing", "--results", store.root)[0] == 2
 
 
+def test_logs_of_a_shipped_trial_and_ones_own_come_first(
+    store: Store, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = fakes.plan(0)
+    shipped = Store(tmp_path / "shipped")
+    shipped.write(make_record(one), one)
+    monkeypatch.setattr("harness.results.baseline_roots", lambda: [shipped.root])
+    code, text = _harness(capsys, "logs", one.id[:8], "--results", store.root)
+    assert (code, "epoch 1" in text, f"{one.id} done" in text) == (0, True, True)
+    store.write(make_failed_record(one), one)
+    facts = json.loads(_harness(capsys, "logs", one.id[:8], "--results", store.root, "--json")[1])
+    assert (facts["store"], facts["status"]) == (str(store.root), "failed")
+
+
+def test_logs_of_two_that_run_asks_for_more_digits(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    held = [Claims(store.storage).take(one.id, myself("a")) for one in fakes.plan(0, 10)]
+    assert _harness(capsys, "logs", "", "--results", store.root)[0] == 2
+    for claim in held:
+        assert claim is not None
+        claim.release()
+
+
 def test_retry_forgets_failures_and_nothing_else(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     done, failed = fakes.plan(0, 1)
     store.write(make_record(done), done)

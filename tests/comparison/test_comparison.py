@@ -179,6 +179,17 @@ def test_another_machine_is_a_note(
     assert words in as_text(found)
 
 
+def test_listed_videos_that_are_in_no_number_are_counted(frame: pd.DataFrame, tmp_path: Path) -> None:
+    """The table's caption says it; the verdict of the same records did not."""
+    lost = {"report": 3, "train": 5, "select": 2}
+    found = compare_methods(
+        [other(tmp_path, frame, _same, excluded_videos=lost)], method(frame, DSA), "embedded"
+    )
+    told = "Listed but missing or broken, and in no number: 3 (in training 7)."
+    assert told in as_text(found) and told in as_data(found)["comparisons"][0]["notes"]
+    assert "missing or broken" not in as_text(report(frame, DSA, TSN))
+
+
 def test_seeds_of_one_method_must_agree_among_themselves(frame: pd.DataFrame, tmp_path: Path) -> None:
     planned = changed(planned_row(DSA), _same)
     write_records(tmp_path, planned[:2], 95.0)

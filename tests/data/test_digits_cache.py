@@ -23,6 +23,7 @@ from harness.data.digits.draw import render_video
 from harness.data.digits.script import video_keys
 from harness.experiment.datasets import VideosPerClass
 from harness.experiment.load import load_profile
+from tests.disks import small_disk
 
 
 def test_manifest_and_info(tiny: Dataset, tiny_spec: ScriptedDigits) -> None:
@@ -248,21 +249,16 @@ def test_a_root_that_cannot_be_written_is_named(tiny_spec: ScriptedDigits, tmp_p
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB: room for the videos, not for the cache."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", tmp_path], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield tmp_path
-    subprocess.run(["umount", tmp_path], check=True)
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """2 MB: room for the videos, not for the cache."""
+    with small_disk(tmp_path, "2m") as disk:
+        yield disk
 
 
-def test_a_full_disk_is_named_and_left_clean(tiny_spec: ScriptedDigits, small_disk: Path) -> None:
+def test_a_full_disk_is_named_and_left_clean(tiny_spec: ScriptedDigits, tiny_disk: Path) -> None:
     with pytest.raises(UserError, match=r"No space left on device.*free some space"):
-        prepare(tiny_spec, small_disk, workers=2)
-    assert [f.suffix for f in small_disk.iterdir()] == [".lock"]
+        prepare(tiny_spec, tiny_disk, workers=2)
+    assert [f.suffix for f in tiny_disk.iterdir()] == [".lock"]
 
 
 def test_the_card_keeps_the_spec(tiny: Dataset, tiny_spec: ScriptedDigits) -> None:

@@ -22,6 +22,7 @@ from harness.orchestrate.screen import PlainProgress
 from harness.plan.expand import Planned
 from harness.plan.pending import pending
 from harness.results import Store
+from tests.disks import small_disk
 from tests.orchestrate import fakes
 
 
@@ -190,16 +191,8 @@ def _run(todo: list[Planned], store: Store, data_root: Path, log: io.StringIO) -
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with small_disk(tmp_path / "disk", "256k") as disk:
+        yield disk
 
 
 def test_a_full_disk_is_one_message_and_finished_records_stay(tiny_disk: Path) -> None:

@@ -14,7 +14,8 @@ from harness.experiment import load_experiment, load_profile
 from harness.experiment.datasets import ScriptedDigits
 from harness.experiment.identity import trial_id
 from harness.experiment.load import ROOT
-from harness.experiment.spec import Experiment, Profile, Scale, TestProtocol
+from harness.experiment.sampling import TestProtocol
+from harness.experiment.spec import Experiment, Profile, Scale
 from harness.plan.expand import Planned, distinct, plan_trials, test_protocol, with_starts
 from tests.experiment.files import EXPERIMENT, PROFILE, spoiled, write
 

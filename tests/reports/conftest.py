@@ -10,7 +10,8 @@ import pytest
 from harness.experiment import Profile, load_experiment
 from harness.experiment.datasets import ScriptedDigits
 from harness.experiment.recipe import Recipe
-from harness.experiment.spec import Input, Scale, TestOverride
+from harness.experiment.sampling import TestOverride
+from harness.experiment.spec import Input, Scale
 from harness.plan.expand import distinct, plan_trials
 from harness.reports.page import build_page
 from harness.results import Store, load

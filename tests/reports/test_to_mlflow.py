@@ -120,7 +120,7 @@ def test_a_trial_is_one_run_however_often_it_is_sent(
     ("words", "message"),
     [
         (["--tracking-uri", "http://127.0.0.1:9"], "MLflow refuses or does not answer"),
-        (["--tracking-uri", "http://me:secret@host"], "a password does not belong in an address"),
+        (["--tracking-uri", "http://me:secret@host"], "http://…@…: a key does not belong in an address; set MLFLOW_TRACKING_USERNAME"),
         ([], "--tracking-uri http://host:5000"),
     ],
 )

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 from torch import Tensor, nn
 
 from harness.data import CroppedBatch, snippet_groups
-from harness.experiment.spec import Input, Numerics, TestProtocol
+from harness.experiment.sampling import TestProtocol
+from harness.experiment.spec import Input, Numerics
 from harness.models import Backbone, Head, InputSpec, VideoModel
 from harness.results.predictions import predictions_frame, scores_from_predictions
 from harness.trial.evaluate import SCORE_STEP, quantize, video_scores

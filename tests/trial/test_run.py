@@ -20,7 +20,8 @@ from harness import data
 from harness.base.errors import StorageError, UserError
 from harness.experiment.datasets import Kinetics400
 from harness.experiment.load import ROOT
-from harness.experiment.spec import Numerics, Placed, TestProtocol, Trial, Variant
+from harness.experiment.sampling import TestProtocol
+from harness.experiment.spec import Numerics, Placed, Trial, Variant
 from harness.results.metrics import Truth, score_metrics
 from harness.results.predictions import scores_from_predictions
 from harness.results.record import Record

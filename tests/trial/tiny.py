@@ -11,16 +11,8 @@ import torch
 from harness.experiment.augment import Augment
 from harness.experiment.datasets import ScriptedDigits, VideosPerClass
 from harness.experiment.recipe import Recipe
-from harness.experiment.spec import (
-    Input,
-    Network,
-    Numerics,
-    Placed,
-    TestProtocol,
-    TrainSampling,
-    Trial,
-    Trunk,
-)
+from harness.experiment.sampling import TestProtocol, TrainSampling
+from harness.experiment.spec import Input, Network, Numerics, Placed, Trial, Trunk
 
 EPOCHS = 3
 SPEC = ScriptedDigits(

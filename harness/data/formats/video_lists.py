@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.base.errors import UserError
-from harness.data.formats.base import Listed, Listing, need_root, read_lines, read_names
+from harness.data.formats.base import Listed, Listing, need_root, read_lines, read_names, refuse_twice
 from harness.data.published import PublishedSource
 from harness.data.registry import register_dataset
 from harness.experiment.datasets_published import VideoLists
@@ -73,26 +73,23 @@ def _place(spec: VideoLists, key: Literal["train_list", "report_list", "classes"
 def _videos(
     spec: VideoLists, path: Path, folders: Sequence[Path], split: str, classes: int
 ) -> Iterator[Listed]:
+    lines = [(f"{path}:{line}", text) for line, text in read_lines(path)]
+    read = [(where, *_read(spec, text, classes, where)) for where, text in lines]
+    refuse_twice((name, where) for where, name, _ in read)
+    yield from (Listed(name, _find(folders, name), labels, split) for _, name, labels in read)
+
+
+def _read(spec: VideoLists, text: str, classes: int, where: str) -> tuple[str, tuple[int, ...]]:
+    """The path that a line names, and its labels. Raises UserError."""
     layout = _LAYOUTS[spec.layout]
-    delimiter = spec.delimiter or layout.delimiter
-    seen: dict[str, int] = {}
-    for line, text in read_lines(path):
-        where = f"{path}:{line}"
-        name, numbers = _split(text, delimiter, layout.numbers, spec.multi_label, where)
-        labels = tuple(dict.fromkeys(numbers[layout.numbers - 1 :]))
-        if layout.numbers == 3 and numbers[0] != 0:
-            raise UserError(
-                f"{where}: begins at frame {numbers[0]}; a folder is read from its first picture on"
-            )
-        for label in labels:
-            if not 0 <= label < classes:
-                raise UserError(
-                    f"{where}: label {label}, but there are {classes} classes (0 to {classes - 1})"
-                )
-        if name in seen:
-            raise UserError(f"{where}: {name} stands in line {seen[name]} already")
-        seen[name] = line
-        yield Listed(name, _find(folders, name), labels, split)
+    name, numbers = _split(text, spec.delimiter or layout.delimiter, layout.numbers, spec.multi_label, where)
+    if layout.numbers == 3 and numbers[0] != 0:
+        raise UserError(f"{where}: begins at frame {numbers[0]}; a folder is read from its first picture on")
+    labels = tuple(dict.fromkeys(numbers[layout.numbers - 1 :]))
+    for label in labels:
+        if not 0 <= label < classes:
+            raise UserError(f"{where}: label {label}, but there are {classes} classes (0 to {classes - 1})")
+    return name, labels
 
 
 def _split(text: str, delimiter: str | None, count: int, several: bool, where: str) -> tuple[str, list[int]]:

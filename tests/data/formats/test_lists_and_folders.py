@@ -74,7 +74,11 @@ BAD = {
         r"train\.txt:1: label 3, but there are 3 classes \(0 to 2\)",
     ),
     "negative": ("pytorchvideo", "a.mp4 -1\n", r"train\.txt:1: label -1"),
-    "twice": ("mmaction2", "a.mp4 1\nb.mp4 1\na.mp4 2\n", r"train\.txt:3: a\.mp4 stands in line 1 already"),
+    "twice": (
+        "mmaction2",
+        "a.mp4 1\nb.mp4 1\na.mp4 2\n",
+        r"train\.txt:3: a\.mp4 already stands in .*train\.txt:1; remove",
+    ),
     "offset": ("mmaction2_rawframes_offset", "v 5 20 1\n", r"train\.txt:1: begins at frame 5"),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,18 +11,14 @@ from harness.base.errors import StorageError
 from harness.data.manifest import Entry, Manifest
 from harness.data.reencode import reencode
 from tests.data.clips import write_clip
+from tests.disks import small_disk
 
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """64 KiB, of which `_fill` leaves nothing."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield disk
-    subprocess.run(["umount", "--lazy", disk], check=True)  # PyAV may hold a file that it could not finish
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        yield disk
 
 
 def _fill(disk: Path) -> Path:
