@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.base.cache import cached_json, source_hash, versions
-from harness.base.errors import UserError, near_match
+from harness.base.errors import StorageError, UserError, near_match
 from harness.experiment.explain import place_of
 from harness.experiment.identity import trial_id
 from harness.experiment.load import load_recipe, recipe_of, variant_paths
@@ -74,20 +75,33 @@ def plan_trials(
 def row_trials(experiment: Experiment, profile: Profile, variants: Sequence[Path]) -> list[tuple[Row, Trial]]:
     """Each row that is no average with its trial of seed 0; `variants` are all files that rows may name.
 
-    Kept on disk: resolving needs torch, and status or plan should not. Raises UserError as `plan_trials`.
+    Kept on disk: resolving needs torch, and status or plan should not. So is a refusal, unless code that is not the
+    project's had a part in it: variants, or what this process may have registered. Raises UserError as `plan_trials`.
     """
+    others = bool(variants) or "harness.models" in sys.modules
     rows = [row for row in experiment.rows if not row.average_of]
 
-    def expanded() -> list[Any]:
-        check_scale(profile)
-        loaded = load_variants(variants)
-        return [row_trial(experiment, row, profile, loaded).model_dump(mode="json") for row in rows]
+    def expanded() -> list[Any] | str:
+        try:
+            check_scale(profile)
+            loaded = load_variants(variants)
+            return [row_trial(experiment, row, profile, loaded).model_dump(mode="json") for row in rows]
+        except UserError as error:
+            if others or isinstance(error, StorageError):
+                raise
+            return str(error)
 
     recipes = [load_recipe(row.recipe.file) for row in rows if row.recipe.file and profile.recipe is None]
-    sources = [(p.name, p.read_bytes().hex() if p.is_file() else None) for p in variants]
+    # The declarations' own files, too: a refusal names file and line.
+    files = [*variants, *(one.file for one in (experiment, profile) if one.file)]
+    sources = [(str(p), p.read_bytes().hex() if p.is_file() else None) for p in files]
     declared = [one.model_dump(mode="json") for one in (experiment, profile, *recipes)]
     code = source_hash("experiment", "models", "plan/expand.py", "data/views.py")
     kept = cached_json("trials", [declared, sources, code, versions(("torch", "pydantic"))], expanded)
+    if isinstance(kept, str) and others:
+        kept = expanded()
+    if isinstance(kept, str):
+        raise UserError(kept)
     own = {"dataset": profile.dataset, "start": profile.start}  # with the places on this machine
     trials = [Trial.model_validate(data).model_copy(update=own) for data in kept]
     return list(zip(rows, trials, strict=True))

@@ -16,6 +16,7 @@ from harness.experiment.identity import trial_id
 from harness.experiment.load import ROOT
 from harness.experiment.sampling import TestProtocol
 from harness.experiment.spec import Experiment, Profile, Scale
+from harness.models import unregister
 from harness.plan.expand import Planned, distinct, plan_trials, test_protocol, with_starts
 from tests.experiment.files import EXPERIMENT, PROFILE, spoiled, write
 
@@ -184,6 +185,41 @@ def test_a_second_expansion_needs_no_torch_and_is_the_same(
     )
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout.split() == first
+
+
+def _refusal(experiment: Path, profile: Profile, then: str) -> str:
+    """What a new process, which ends with the statement `then`, is told of an experiment that cannot be planned."""
+    code = (
+        "import sys; from harness.base.errors import UserError; "
+        "from harness.experiment import load_experiment, load_profile; "
+        "from harness.plan.expand import plan_trials\n"
+        f"e, p = load_experiment({str(experiment)!r}), load_profile({str(profile.file)!r})\n"
+        f"try: plan_trials(e, p, [0])\nexcept UserError as error: print(error)\n{then}"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return run.stdout
+
+
+def test_a_refusal_is_kept_with_its_line_and_needs_no_torch_again(tmp_path: Path, profile: Profile) -> None:
+    text = spoiled(EXPERIMENT, "alpha: 2", "alpha: 0")
+    mine = write(tmp_path, "mine", text)
+    first = _refusal(mine, profile, "")
+    assert "alpha 0" in first
+    assert _refusal(mine, profile, "assert 'torch' not in sys.modules") == first
+    write(tmp_path, "mine", f"# a line more\n{text}")
+    line = int(first.split("mine.yaml:")[1].split(":")[0])
+    assert _refusal(mine, profile, "") == first.replace(f"mine.yaml:{line}:", f"mine.yaml:{line + 1}:")
+
+
+def test_a_refusal_that_is_kept_does_not_hide_what_a_process_registers(
+    tmp_path: Path, profile: Profile
+) -> None:
+    text = spoiled(EXPERIMENT, "name: dsa", "name: tests_expand_late").replace("      alpha: 2\n", "")
+    mine = write(tmp_path, "mine", text)
+    assert "unknown aggregation 'tests_expand_late'" in _refusal(mine, profile, "")
+    exec(VARIANT.replace("tests_expand", "tests_expand_late"), {"__name__": "late"})
+    assert len(plan_trials(load_experiment(mine), profile, [0])) == 2
+    unregister("tests_expand_late")
 
 
 @pytest.mark.parametrize(
