@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.decode import Places, VideoError, VideoReader, open_video
-from harness.data.decode.pyav import PyavReader
 
 M_PERTURB = -6  # of glibc's malloc.h
 # One thread, no B-frames and no scene cuts: the same frames give the same bytes, and seeking stays simple.
@@ -60,6 +58,8 @@ def encode_mp4(frames_LHW3: NDArray[np.uint8], fps: int) -> bytes:
 
 
 def _encode(frames_LHW3: NDArray[np.uint8], fps: int) -> bytes:
+    import av  # a quarter of a second, and whoever reads the cache of frames needs none of it
+
     buffer = io.BytesIO()
     _, height, width, _ = frames_LHW3.shape
     with av.open(buffer, "w", format="mp4") as container:
@@ -73,6 +73,8 @@ def _encode(frames_LHW3: NDArray[np.uint8], fps: int) -> bytes:
 
 def probe(path: Path | str) -> VideoProbe:
     """What a file's video stream says, upright. Raises VideoError where there is none."""
+    from harness.data.decode.pyav import PyavReader
+
     reader = PyavReader(path)
     try:
         return VideoProbe(reader.frames, *reader.size_wh, reader.fps, reader.codec)

@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
-from scipy.optimize import isotonic_regression
 
 from harness.reports.write import write_bytes
 
@@ -155,6 +154,8 @@ def spread_out(
 
     Where the bounds leave no room for that, the upper ones are overstepped.
     """
+    from scipy.optimize import isotonic_regression  # a quarter of a second, for learning curves alone
+
     order = np.argsort(values, kind="stable")
     steps = gap * np.arange(len(values))
     fitted = isotonic_regression(np.asarray(values, dtype=float)[order] - steps).x

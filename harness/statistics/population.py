@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize
 from scipy.special import ndtr, ndtri
 
 from harness.statistics.intervals import Bools, Floats, as_correct, mean_squares
@@ -125,6 +124,7 @@ def _answers(
 
 def _difficulty(top1: float, both_right: float) -> float:
     """The `h` at which two seeds are both right on a share `both_right` of videos (bivariate normal)."""
+    from scipy.optimize import brentq
     from scipy.stats import multivariate_normal  # half a second, for plans alone
 
     threshold = ndtri(top1)
@@ -136,4 +136,4 @@ def _difficulty(top1: float, both_right: float) -> float:
 
     if excess(0.0) >= 0:
         return 0.0
-    return _HARDEST if excess(_HARDEST) <= 0 else float(optimize.brentq(excess, 0.0, _HARDEST, xtol=1e-3))
+    return _HARDEST if excess(_HARDEST) <= 0 else float(brentq(excess, 0.0, _HARDEST, xtol=1e-3))

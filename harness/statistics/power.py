@@ -7,7 +7,6 @@ test that `paired.compare` runs. Everything is in points (percent of test videos
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize
 from scipy.special import chdtri, ndtr, stdtrit
 
 from harness.statistics.intervals import Errors, Floats, degrees_of_freedom, rounding_variance
@@ -40,6 +39,8 @@ def smallest_detectable_difference(
     found than planned (measured: 84 to 86 % for 80 %, 60 to 62 % for 50 %). None where no gain below 100 %
     top-1 is found that often: always with one seed or one video.
     """
+    from scipy.optimize import brentq  # as below: only where a power is asked for
+
     _check(power, alpha)
 
     def excess(difference: float) -> float:
@@ -49,11 +50,13 @@ def smallest_detectable_difference(
     room = 99.9 - population.top1
     if room <= 0 or excess(room) < 0:
         return None
-    return float(optimize.brentq(excess, 0.0, room, xtol=1e-3))
+    return float(brentq(excess, 0.0, room, xtol=1e-3))
 
 
 def detectable(errors: Errors, alpha: float = 0.05, power: float = 0.8) -> float:
     """The difference, in points, that a comparison with these measured errors finds with this power."""
+    from scipy.optimize import brentq  # a quarter of a second, and tables and page ask for no power
+
     _check(power, alpha)
     half_K = _half_widths(errors, alpha)
 
@@ -62,7 +65,7 @@ def detectable(errors: Errors, alpha: float = 0.05, power: float = 0.8) -> float
 
     # An upper end that is surely found: t with S - 1 degrees of freedom is the largest critical value.
     top = 20 * float(stdtrit(errors.n_seeds - 1, 1 - alpha / 2)) * errors.total
-    return float(optimize.brentq(excess, 0.0, top, xtol=1e-12 * top))
+    return float(brentq(excess, 0.0, top, xtol=1e-12 * top))
 
 
 def _check(power: float, alpha: float) -> None:
