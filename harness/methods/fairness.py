@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import pandas as pd
@@ -87,6 +88,7 @@ class Difference:
         return f"{self.field} is {self.new} for {new}, {self.base} for {base}"
 
 
+@cache
 def rule_of(field: str) -> Rule:
     """The first rule of a field; one that no rule knows must agree."""
     return next(

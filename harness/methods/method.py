@@ -184,7 +184,9 @@ def method_of_trials(
     by_id = frame[frame["id"].isin(ids)].set_index("id", drop=False) if len(frame) else frame
     problems = {p.seed: why for p in planned if (why := _problem(p.id, by_id))}
     done = [p.id for p in sorted(planned, key=lambda p: p.seed) if p.seed not in problems]
-    lines = by_id.loc[done].astype({"seed": int}).set_index("seed", drop=False) if done else frame.iloc[:0]
+    lines = by_id.loc[done] if done else frame.iloc[:0]
+    if done:
+        lines = lines.assign(seed=lines["seed"].astype(int)).set_index("seed", drop=False)
     return Method(
         label=label,
         origin=origin,
@@ -202,10 +204,10 @@ def _problem(trial_id: str, by_id: pd.DataFrame) -> str | None:
     """Why this trial gives no number; None where it does."""
     if trial_id not in by_id.index:
         return NOT_RUN
-    line = by_id.loc[trial_id]
-    if line["status"] == "failed":
-        return f"failed: {line['reason']}"
-    return None if line["status"] == "done" else DAMAGED
+    status = by_id.at[trial_id, "status"]
+    if status == "failed":
+        return "failed: " + str(by_id.at[trial_id, "reason"])
+    return None if status == "done" else DAMAGED
 
 
 def _average_line(lines: Sequence[pd.Series]) -> pd.Series:

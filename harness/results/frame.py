@@ -46,7 +46,8 @@ def load(*roots: Path | str) -> pd.DataFrame:
         return pd.DataFrame(columns=["id", "status", "reason", "source", "root"])
     frame = pd.concat(frames, ignore_index=True)
     order = (frame["status"] != "done").argsort(kind="stable")  # done before the rest, earlier roots first
-    frame = frame.iloc[order].drop_duplicates("id").reset_index(drop=True)
+    firsts = order[~frame["id"].iloc[order].duplicated().to_numpy()]
+    frame = frame.iloc[firsts].reset_index(drop=True)
     for name in map(str, frame.select_dtypes("str").columns):
         if not frame[name].notna().any():  # no variant, no reason: None as in the records, not NaN
             frame[name] = pd.Series([None] * len(frame), dtype=object)
