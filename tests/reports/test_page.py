@@ -16,6 +16,7 @@ from harness.data import ScriptedDigits, prepare
 from harness.experiment.datasets import VideosPerClass
 from harness.experiment import Profile, load_experiment
 from harness.plan.expand import plan_trials
+from harness.reports import figures
 from harness.reports.page import build_page
 from harness.reports.page.assemble import LeftOut, embedded_json
 from harness.reports.page.payload import OTHER, AnswerBook, Pool, most_flipped, rounded
@@ -78,6 +79,28 @@ def test_too_many_runs_outside_the_tables_are_left_out_aloud(
     with pytest.warns(LeftOut, match=rf"^{len(page_frame) - len(own)} runs that stand in none"):
         page = build_page([experiment], [profile], page_frame, tmp_path / "page.html")
     assert {run["id"] for run in payload_of(page)["runs"]} == own
+
+
+def test_pictures_are_drawn_anew_for_other_numbers_alone(
+    profile: Profile, page_frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    drawn: list[str] = []
+    draw = figures.accuracy_figures
+    monkeypatch.setattr(
+        figures, "accuracy_figures", lambda of, *a, **k: drawn.append(of.experiment.name) or draw(of, *a, **k)
+    )
+
+    def pictures(frame: pd.DataFrame) -> list[str]:
+        page = build_page([load_experiment("ablation_a")], [profile], frame, tmp_path / "page.html")
+        return re.findall(r'"(data:image/svg[^"]*)"', page.read_text(encoding="utf-8"))
+
+    first = pictures(page_frame)
+    assert pictures(page_frame) == first
+    assert drawn == ["ablation_a"]
+    moved = page_frame.assign(top1=page_frame["top1"] - 1)
+    assert pictures(moved) != first
+    assert len(drawn) == 2
 
 
 def test_answers_are_packed_in_the_order_of_the_videos(

@@ -5,34 +5,31 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+from pydantic import BaseModel
 
 from harness.base.code import code_version
 from harness.experiment.paper import load_paper
 from harness.experiment.spec import Experiment, Profile
-from harness.methods import gather
-from harness.reports import style
-from harness.reports.figures import accuracy_figures, cost_bars
+from harness.methods import Gathered, gather
+from harness.reports.cost_table import row_costs
 from harness.reports.page.payload import Section, payload_of
-from harness.reports.page.pictures import picture
+from harness.reports.page.pictures import Picture, pictures_of
 from harness.reports.render_html import html
 from harness.reports.tables import build_table, table_of
 from harness.reports.write import write_bytes
 
-FIGURE_WORDS = {
-    "seeds": "Seeds and intervals",
-    "factors": "Accuracy by factor",
-    "accuracy_vs_cost": "Accuracy against cost of inference",
-    "cost": "Cost of training",
-}
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 OTHERS_AT_MOST = 1000  # a second of work and a megabyte of the page for every few hundred
 # In the order in which they build on each other.
 SCRIPTS = ("core", "statistics", "charts", "tables", "compare", "curves", "runs", "main")
@@ -87,19 +84,42 @@ def _on_the_page(sections: Sequence[Section], frame: pd.DataFrame) -> pd.DataFra
 
 def _section(experiment: Experiment, profile: Profile, frame: pd.DataFrame, *, several: bool) -> Section:
     if experiment.measure == "cost":
-        table = build_table(experiment, profile, frame)
-        with style.house_style():
-            figure = picture(cost_bars(experiment, profile, load_paper()), FIGURE_WORDS["cost"])
-        return Section(table, None, (figure,))
+        return Section(build_table(experiment, profile, frame), None, _cost_pictures(experiment, profile))
     gathered = gather(experiment, profile, frame)
     table = table_of(gathered, load_paper())
     if several:
         name, title = f"{experiment.name}-{profile.name}", f"{table.title}, profile {profile.name}"
         table = replace(table, name=name, title=title)
-    with style.house_style():  # the page draws the learning curves itself, seed by seed
-        drawn = accuracy_figures(gathered, load_paper(), curves=False)
-        figures = tuple(picture(figure, FIGURE_WORDS[kind]) for kind, figure in drawn.items())
-    return Section(table, gathered, figures)
+    return Section(table, gathered, _accuracy_pictures(gathered))
+
+
+def _cost_pictures(experiment: Experiment, profile: Profile) -> tuple[Picture, ...]:
+    def draw() -> dict[str, Figure]:
+        from harness.reports.figures import cost_bars
+
+        return {"cost": cost_bars(experiment, profile, load_paper())}
+
+    costs = [asdict(cost) for cost in row_costs(experiment, profile).values()]
+    return pictures_of([_plain(experiment, profile, load_paper()), costs], draw)
+
+
+def _accuracy_pictures(gathered: Gathered) -> tuple[Picture, ...]:
+    """All but the learning curves, which the page draws itself, seed by seed."""
+
+    def draw() -> dict[str, Figure]:
+        from harness.reports.figures import accuracy_figures
+
+        return accuracy_figures(gathered, load_paper(), curves=False)
+
+    records = [
+        [method.label, [one.lines.to_dict("records") for one in (method, *method.components)]]
+        for method in gathered.methods
+    ]
+    return pictures_of([_plain(gathered.experiment, gathered.profile, load_paper()), records], draw)
+
+
+def _plain(*declared: BaseModel) -> list[Any]:
+    return [one.model_dump(mode="json") for one in declared]
 
 
 def render_page(sections: Sequence[Section], payload: dict[str, Any]) -> str:

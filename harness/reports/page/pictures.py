@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from harness.base.cache import cached_json, source_hash, versions
 from harness.base.errors import UserError
 from harness.reports.facets import frames_of
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURE_WORDS = {
+    "seeds": "Seeds and intervals",
+    "factors": "Accuracy by factor",
+    "accuracy_vs_cost": "Accuracy against cost of inference",
+    "cost": "Cost of training",
+}
 FRAMES, GAP_PX = 8, 2
 FRAME_PX = 96  # no frame is higher on the page
 PX_PER_INCH = 84
@@ -30,13 +39,28 @@ class Picture:
     width: int
 
 
-def picture(figure: Figure, words: str) -> Picture:
-    """A figure as a data URI; call it inside `harness.reports.style.house_style`."""
+def pictures_of(drawn_from: Any, draw: Callable[[], Mapping[str, Figure]]) -> tuple[Picture, ...]:
+    """The figures that `draw` makes, by the kinds of `FIGURE_WORDS`; kept on disk, since matplotlib takes seconds.
+
+    `drawn_from`: every number and word that the figures depend on, as JSON; the code that draws is added here.
+    """
+
+    def drawn() -> list[Any]:
+        from harness.reports.style import house_style
+
+        with house_style():
+            return [[FIGURE_WORDS[kind], *_svg(figure)] for kind, figure in draw().items()]
+
+    code = source_hash("data", "experiment", "methods", "reports", "results", "statistics")
+    packages = versions(("matplotlib", "numpy", "pandas", "scipy"))
+    return tuple(Picture(*one) for one in cached_json("pictures", [drawn_from, code, packages], drawn))
+
+
+def _svg(figure: Figure) -> tuple[str, int]:
+    """Its data URI and width in CSS pixels."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return Picture(
-        words, _uri("image/svg+xml", buffer.getvalue()), round(PX_PER_INCH * figure.get_figwidth())
-    )
+    return _uri("image/svg+xml", buffer.getvalue()), round(PX_PER_INCH * figure.get_figwidth())
 
 
 def _uri(kind: str, content: bytes) -> str:
