@@ -107,9 +107,12 @@ def _facts(plan: Plan, store: Store) -> dict[str, Any]:
         for run in past_runs(store)
     ]
     heard = any(not line["dead"] and line["heartbeat_seconds"] <= DEAD_SECONDS for line in now)
-    for run in runs:  # another machine's run may have been killed long ago: somebody has to be heard of
-        if (run["goes_on"] or (run["goes_on"] is None and heard)) and _is_part(run, plan):
-            run["seconds_left"] = _seconds_left(run, planned, store, now)
+    going = [  # another machine's run may have been killed long ago: somebody has to be heard of
+        run for run in runs if (run["goes_on"] or (run["goes_on"] is None and heard)) and _is_part(run, plan)
+    ]
+    ended = _ended(store, planned) if going else []
+    for run in going:
+        run["seconds_left"] = _seconds_left(run, planned, ended, now)
     return {
         "results": str(store.root),
         "profile": plan.profile.name,
@@ -127,18 +130,25 @@ def _is_part(run: dict[str, Any], plan: Plan) -> bool:
     return run["profile"] == plan.profile.name and set(run["experiments"].split()) <= set(plan.labels())
 
 
+def _ended(store: Store, planned: set[str]) -> list[float]:
+    """When each of these trials ended, in seconds since 1970 by the storage's clock."""
+    index = store.index(["id"])
+    stamps = {**index.files("index_stamp", "failed"), **index.files("index_stamp", "trials")}
+    return [written_at(stamp) for trial, stamp in stamps.items() if trial in planned]
+
+
 def _seconds_left(
-    run: dict[str, Any], planned: set[str], store: Store, now: list[dict[str, Any]]
+    run: dict[str, Any], planned: set[str], ended: list[float], now: list[dict[str, Any]]
 ) -> float | None:
     """By the share of its trials that ended since it began, running ones by their epochs; None until there is one.
 
     Clocks of two machines meet here (the run's, the storage's and this one's): for reading only.
     """
-    began, index = datetime.fromisoformat(run["started"]).timestamp(), store.index(["id"])
-    stamps = {**index.files("index_stamp", "failed"), **index.files("index_stamp", "trials")}
-    ended = sum(i in planned and written_at(stamp) >= began for i, stamp in stamps.items())
+    began = datetime.fromisoformat(run["started"]).timestamp()
     parts = (line["report"] for line in now if line["trial"] in planned and not line["dead"])
-    done = ended + sum(part.get("epoch", 0) / max(1, part.get("epochs", 1)) for part in parts)
+    done = sum(when >= began for when in ended) + sum(
+        part.get("epoch", 0) / max(1, part.get("epochs", 1)) for part in parts
+    )
     share = min(1.0, done / run["trials"])
     return (time.time() - began) * (1 - share) / share if share > 0 else None
 

@@ -97,6 +97,23 @@ def test_status_says_how_long_a_run_that_goes_on_will_take(
     assert "took 80 s" in _harness(capsys, *ask)[1]
 
 
+def test_status_of_many_runs_reads_the_index_as_often_as_of_one(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    index = Store.index
+    monkeypatch.setattr(Store, "index", lambda self, columns: asked.append(columns) or index(self, columns))
+    (done,) = fakes.plan(0)
+    store.write(make_record(done), done)
+    counts = []
+    for _ in range(2):
+        _note(store)
+        asked.clear()
+        text = _harness(capsys, "status", "ablation_a", "--results", store.root)[1]
+        counts.append((text.count("goes on"), len(asked)))
+    assert counts == [(1, counts[0][1]), (2, counts[0][1])]
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
