@@ -256,14 +256,18 @@ def test_net(num_classes: int, *, width: int = 4):
 """
 
 
-def _checked(path: Path, forward: str, classes: str = "num_classes") -> dict[str, CheckReport]:
+def _two(path: Path, forward: str, classes: str = "num_classes") -> Path:
     source = INSIDE_AND_MODEL.replace("{forward}", forward).replace("{classes}", classes)
     path.write_text(source.replace("test_scale", path.stem).replace("test_net", f"{path.stem}_net"))
+    return path
+
+
+def _checked(path: Path) -> dict[str, CheckReport]:
     return {report.name: report for report in check_all(path)}
 
 
 def test_a_file_may_hold_a_module_inside_the_snippet_and_a_model(tmp_path: Path) -> None:
-    reports = _checked(tmp_path / "two_good.py", "x * self.weight")
+    reports = _checked(_two(tmp_path / "two_good.py", "x * self.weight"))
     assert list(reports) == ["two_good_net", "two_good"]
     assert all(report.ok for report in reports.values()), reports
     seen = {finding.check: finding.seen for finding in reports["two_good"].findings}
@@ -276,15 +280,14 @@ def test_a_file_may_hold_a_module_inside_the_snippet_and_a_model(tmp_path: Path)
 
 
 def test_a_module_inside_that_mixes_snippets_and_a_model_of_other_classes_are_found(tmp_path: Path) -> None:
-    reports = _checked(tmp_path / "two_bad.py", "x * self.weight + x.roll(1, 0)", "num_classes + 1")
+    reports = _checked(_two(tmp_path / "two_bad.py", "x * self.weight + x.roll(1, 0)", "num_classes + 1"))
     broken = {name: [f.check for f in r.findings if not f.ok] for name, r in reports.items()}
     assert "reach" in broken["two_bad"]
     assert broken["two_bad_net"] == ["scores"]
 
 
 def test_where_one_is_wanted_several_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "two_more.py"
-    _checked(path, "x * self.weight")
+    path = _two(tmp_path / "two_more.py", "x * self.weight")
     with pytest.raises(UserError, match=r"registers 2 things \(model 'two_more_net', inside 'two_more'\)"):
         check_variant(path)
 
