@@ -1,43 +1,32 @@
 """Ray Tune as a plain launcher: an explicit list of trials, first in first out, no search, no early stopping.
 
-What is done is decided by our store and by an answer that arrived, never by Tune: its TERMINATED also covers
-Ctrl-C, and its `restore` ignores an enlarged grid (both measured, ray 2.60). Tasks travel pickled: Tune evaluates
-nested dicts with the key `eval`.
+A long list is run in waves. Tune keeps about 40 kB of every trial until its run ends (the trial's state twice as JSON,
+its last report, its configuration), and offers no way to let go of it; a run of Tune for each wave keeps the driver's
+memory flat. At a wave's end slots stand idle until its last trial is done: so a wave is long, and a grid of hundreds of
+trials is one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
-import os
-import pickle
-import time
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from harness.base.errors import UserError
 from harness.base.signals import StopWish
 from harness.experiment.spec import Profile
 from harness.orchestrate.cluster import Cluster
-from harness.orchestrate.progress import Progress
 from harness.orchestrate.ray_start import running_ray
-from harness.orchestrate.worker import ANSWER, BUG, PROGRESS, STOP, Answer, RunTrial, Task, Told, trainable
+from harness.orchestrate.resources import check_resources, slots
+from harness.orchestrate.worker import RunTrial, Task
 
-QUIET_SECONDS = 60.0  # without a running trial, before the screen says what is waited for
+if TYPE_CHECKING:
+    from harness.orchestrate.wave import Listener
 
-
-class Listener(Told, Protocol):
-    """What the launcher tells; `harness.orchestrate.execute.Collector` is one."""
-
-    @property
-    def progress(self) -> Progress: ...
-    def retried(self, trial_id: str, times: int) -> None: ...
-    def lost(self, trial_id: str, times: int, traceback: str) -> None: ...
-
-
-class _Leave(BaseException):
-    """Out of Tune's loop at once: not an Exception, so nothing on the way treats it as a trial's failure."""
+WAVE_TRIALS = 500  # at least; a list of fewer than two such waves is one
+WAVE_TRIALS_A_SLOT = 50  # at least; equally long trials: a slot idles at most 2 % of a wave
 
 
 @contextlib.contextmanager
@@ -50,153 +39,25 @@ def ray_launcher(
     UserError when Ray cannot be had or a trial needs more than a machine of it has.
     """
     with running_ray(profile, stop, cluster) as scratch:
+        from harness.orchestrate.wave import run_wave  # imports ray, which reads what running_ray has set
+
         check_resources(profile)
+        numbers = itertools.count()
 
         def launch(tasks: Sequence[Task]) -> None:
-            watcher = make_watcher(listener, stop, needs(profile))
-            tuner = _tuner(tasks, profile, scratch, watcher, run, cluster)
-            # Tune prints a header even at verbose=0; the progress writes to standard error
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(_Leave):
-                tuner.fit()
-            if watcher.problem is not None:
-                raise watcher.problem
+            left = tasks
+            while left and stop.asked is None:
+                size = wave_size(len(left), slots(profile))
+                folder = scratch / "tune" / f"wave-{next(numbers)}"
+                run_wave(left[:size], profile, listener, stop, run, cluster, folder)
+                left = left[size:]
 
-        yield launch
-
-
-def _tuner(
-    tasks: Sequence[Task],
-    profile: Profile,
-    scratch: Path,
-    watcher: Any,
-    run: RunTrial | None,
-    cluster: Cluster,
-) -> Any:
-    from ray import tune
-
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(cluster.queued)
-    ones = [{"id": t.planned.id, "attempt": 0, "task": pickle.dumps(t)} for t in tasks]
-    return tune.Tuner(
-        tune.with_resources(trainable, tune.PlacementGroupFactory([_bundle(profile)])),
-        param_space={"one": tune.grid_search(ones), "run": run},
-        tune_config=tune.TuneConfig(
-            trial_name_creator=_id_of, trial_dirname_creator=_id_of, reuse_actors=cluster.live_on
-        ),
-        run_config=tune.RunConfig(
-            name=f"{time.strftime('%Y%m%d-%H%M%S')}-{len(tasks)}",
-            storage_path=str(scratch / "tune"),
-            verbose=0,
-            callbacks=[watcher],
-            failure_config=tune.FailureConfig(max_failures=profile.resources.max_retries),
-        ),
-    )
+        # Tune takes SIGINT and SIGUSR1 from `stop`, but in the main thread only
+        with ThreadPoolExecutor(1) as thread:
+            yield lambda tasks: thread.submit(launch, tasks).result()
 
 
-def _id_of(trial: Any) -> str:
-    return str(trial.config["one"]["id"])
-
-
-def check_resources(profile: Profile) -> None:
-    """Tune would wait for ever for what no machine has: a trial runs on one machine, whatever all have together."""
-    import ray
-
-    wanted = _bundle(profile)
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
-        return
-    largest: dict[str, float] = max(
-        nodes, key=lambda node: [node.get(name, 0) for name in reversed(wanted)], default={}
-    )
-    there = ", ".join(f"{largest.get(name, 0):g} {name}" for name in wanted)
-    among = f" (the largest of {len(nodes)} machines)" if len(nodes) > 1 else ""
-    raise UserError(
-        f"profile {profile.name!r}: resources: a trial needs {needs(profile)} on one machine, but Ray has "
-        f"{there} here{among}; change the profile, or name a cluster with RAY_ADDRESS"
-    )
-
-
-def needs(profile: Profile) -> str:
-    """`1 CPU, 0.5 GPU`."""
-    return ", ".join(f"{amount:g} {name}" for name, amount in _bundle(profile).items())
-
-
-def _bundle(profile: Profile) -> dict[str, float]:
-    both = {"CPU": profile.resources.cpus, "GPU": profile.resources.gpus}
-    return {name: amount for name, amount in both.items() if amount}
-
-
-def make_watcher(listener: Listener, stop: StopWish, needed: str) -> Any:
-    """Tune's callback, made here so that ray is imported only when something runs."""
-    from ray import tune
-
-    class Watcher(tune.Callback):
-        """Runs in the driver, between Tune's steps (about every 0.1 s)."""
-
-        def __init__(self, listener: Listener, stop: StopWish, needed: str) -> None:
-            self.listener, self.stop, self.needed = listener, stop, needed
-            self.problem: Exception | None = None
-            self.running: set[str] = set()
-            self.quiet_since = time.monotonic()
-
-        def __getstate__(self) -> dict[str, Any]:
-            # Tune pickles its callbacks into a snapshot; screens and locks cannot be pickled. They are attributes
-            # and not closed over, for the class itself travels by value, its closure with it.
-            return {}
-
-        def setup(self, *_: Any, **__: Any) -> None:
-            self.stop.install()
-
-        def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
-            if self.stop.asked:
-                raise _Leave
-            if not self.running and time.monotonic() - self.quiet_since > QUIET_SECONDS:
-                self.quiet_since = float("inf")  # said once
-                self.listener.progress.say(
-                    f"nothing has started for {QUIET_SECONDS:.0f} s: a trial waits for {self.needed} on one machine; "
-                    "`ray status` says who has them. Ctrl-C stops; the same command goes on"
-                )
-
-        def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            self.running.add(_id_of(trial))
-            self.listener.started(_id_of(trial))
-
-        def on_trial_result(
-            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
-        ) -> None:
-            if ANSWER in result:
-                self._ended(trial)
-                self.listener.finished(Answer(**result[ANSWER]))
-            elif STOP in result:
-                self._stop(UserError(result[STOP]))
-            elif BUG in result:
-                self._stop(RuntimeError(f"in the process of a trial:\n{result[BUG]}"))
-            else:
-                self.listener.reported(_id_of(trial), result[PROGRESS])
-
-        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            # Tune keeps a history of every number that a trial reported until the run ends: 25 kB for four epochs.
-            trial.run_metadata.metric_analysis.clear()
-            trial.run_metadata.metric_n_steps.clear()
-            trial.run_metadata.invalidate_cache()
-
-        def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            self._ended(trial)
-            trial.config["one"]["attempt"] = trial.num_failures
-            self.listener.retried(_id_of(trial), trial.num_failures)
-
-        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            self._ended(trial)
-            try:
-                self.listener.lost(_id_of(trial), trial.num_failures, str(trial.get_error()))
-            except UserError as error:
-                self._stop(error)
-
-        def _ended(self, trial: Any) -> None:
-            self.running.discard(_id_of(trial))
-            self.quiet_since = time.monotonic()
-
-        def _stop(self, problem: Exception) -> None:
-            self.problem = problem
-            raise _Leave
-
-    return Watcher(listener, stop, needed)
+def wave_size(trials: int, at_once: int) -> int:
+    """How many of the `trials` that are left make the next wave, where `at_once` run: waves of about equal length."""
+    least = max(WAVE_TRIALS, WAVE_TRIALS_A_SLOT * at_once)
+    return math.ceil(trials / max(1, trials // least))

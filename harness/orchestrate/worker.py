@@ -6,6 +6,7 @@ lost GPU) is raised and ends the run; it is never a verdict about the trial that
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import errno
 import functools
@@ -235,6 +236,16 @@ def run_inline(tasks: Sequence[Task], told: Told, run: RunTrial | None = None) -
         told.finished(run_one(task, functools.partial(told.reported, trial_id), run=run))
 
 
+def packed(task: Task) -> str:
+    """A task as text, which Tune takes as it is."""
+    return base64.b64encode(pickle.dumps(task)).decode()
+
+
+def unpacked(text: str) -> Task:
+    task: Task = pickle.loads(base64.b64decode(text))
+    return task
+
+
 def trainable(config: dict[str, Any]) -> None:
     """What Ray Tune runs in a process of its own. No exception leaves it: Tune tries again lost processes only."""
     from ray import tune
@@ -242,7 +253,7 @@ def trainable(config: dict[str, Any]) -> None:
     one = config["one"]
     try:
         answer = run_one(
-            pickle.loads(one["task"]),
+            unpacked(one["task"]),
             lambda report: tune.report({PROGRESS: report}),
             attempt=one["attempt"],
             run=config["run"],

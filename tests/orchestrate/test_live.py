@@ -11,7 +11,6 @@ from rich.console import Console
 
 from harness.base.signals import StopWish
 from harness.orchestrate.execute import Collector
-from harness.orchestrate.ray_tune import make_watcher
 from harness.orchestrate.screen import LAST_SHOWN, LiveProgress
 from harness.results import Store
 from tests.orchestrate import fakes
@@ -71,9 +70,11 @@ def test_tune_can_pickle_its_callback_while_the_screen_is_live(tmp_path: Path) -
     """Tune snapshots its callbacks; a live screen holds locks (this once ended every run on a terminal)."""
     from ray import cloudpickle
 
+    from harness.orchestrate.wave import Watcher
+
     progress = LiveProgress(Console(file=io.StringIO(), force_terminal=True))
     progress.begin([], settled=0)
-    watcher = make_watcher(Collector([], Store(tmp_path), progress), StopWish(progress.say), "1 CPU")
+    watcher = Watcher(Collector([], Store(tmp_path), progress), StopWish(progress.say), "1 CPU")
     assert len(cloudpickle.dumps(watcher)) > 0
     progress.live.stop()
 
@@ -82,7 +83,9 @@ def test_what_a_trial_told_is_forgotten_when_it_is_done(tmp_path: Path) -> None:
     """Tune keeps a history of every number of every trial; with thousands of trials the driver grows."""
     from ray.tune.experiment import Trial
 
-    watcher = make_watcher(Collector([], Store(tmp_path), _progress(1)), StopWish(print), "1 CPU")
+    from harness.orchestrate.wave import Watcher
+
+    watcher = Watcher(Collector([], Store(tmp_path), _progress(1)), StopWish(print), "1 CPU")
     trial = Trial("stand-in", stub=True)
     trial.update_last_result({"progress": {"epoch": 1, "loss": 0.5}, "training_iteration": 1})
     assert trial.metric_analysis and trial.metric_n_steps

@@ -1,4 +1,7 @@
-"""The Ray executor under kill -9, exceptions and Ctrl-C. Few Ray starts: each costs about ten seconds."""
+"""The Ray executor under kill -9, exceptions and Ctrl-C, in waves of two or three trials.
+
+Few Ray starts: each costs about ten seconds.
+"""
 
 from __future__ import annotations
 
@@ -118,6 +121,11 @@ def test_settled_trials_leave_no_checkpoint_but_lost_ones_do(mixed: tuple[Path, 
     assert left == {_id(fakes.KILLED_ALWAYS)}
 
 
+def test_nothing_of_a_wave_stays_in_the_driver(mixed: tuple[Path, int, str, str]) -> None:
+    """Tune keeps every trial of a run of it, some 40 kB each; a run for each wave, and it is dropped."""
+    assert (mixed[0] / "waves.txt").read_text() == "5 0\n2 0\n", "trials left and kept as each wave begins"
+
+
 def test_the_screen_shows_our_lines_and_no_chatter(mixed: tuple[Path, int, str, str]) -> None:
     root, _, out, err = mixed
     assert out == ""
@@ -191,7 +199,7 @@ def test_a_profile_that_asks_for_more_than_there_is_is_refused(monkeypatch: pyte
     """Tune would wait for ever."""
     import ray
 
-    from harness.orchestrate.ray_tune import check_resources
+    from harness.orchestrate.resources import check_resources
 
     resources = fakes.profile().resources.model_copy(update={"cpus": 3})
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])

@@ -17,7 +17,7 @@ from harness.base.errors import UserError
 from harness.base.signals import StopWish
 from harness.experiment.load import ROOT
 from harness.orchestrate import ray_start
-from harness.orchestrate.ray_tune import QUIET_SECONDS, check_resources, make_watcher
+from harness.orchestrate.resources import check_resources, slots
 from tests.orchestrate import fakes
 
 
@@ -211,6 +211,12 @@ def test_a_trial_must_fit_on_one_machine_not_on_their_sum(monkeypatch: pytest.Mo
         check_resources(_needing(4, 0))  # type: ignore[arg-type]
 
 
+def test_trials_that_run_at_once_are_counted_machine_by_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    _nodes(monkeypatch, {"CPU": 8.0, "GPU": 1.0}, {"CPU": 3.0, "GPU": 4.0}, {"CPU": 64.0})
+    assert slots(_needing(2, 0)) == 4 + 1 + 32  # type: ignore[arg-type]
+    assert slots(_needing(1, 0.5)) == 2 + 3  # type: ignore[arg-type]
+
+
 class _Listener:
     """Remembers what it is told."""
 
@@ -231,9 +237,11 @@ class _Trial:
 
 
 def test_a_minute_without_a_running_trial_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.orchestrate.wave import QUIET_SECONDS, Watcher
+
     listener, now = _Listener(), [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    watcher = make_watcher(listener, StopWish(_say), "2 CPU")  # type: ignore[arg-type]
+    watcher = Watcher(listener, StopWish(_say), "2 CPU")  # type: ignore[arg-type]
     watcher.on_step_begin(0, [])
     assert listener.said == []
     now[0] = QUIET_SECONDS + 1
