@@ -119,6 +119,18 @@ def test_a_key_in_a_storages_name_is_refused_without_repeating_it() -> None:
     assert SECRET not in str(caught.value) and "AKIA" not in str(caught.value)
 
 
+@pytest.mark.parametrize("option", ["--results", "--tensorboard", "--data"])
+def test_a_key_in_an_address_of_a_run_is_refused_without_repeating_it(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "ablation_a", "-p", "smoke", option, f"s3://AKIA:{SECRET}@bucket/runs"])
+    said = capsys.readouterr()
+    assert ended.value.code == 2 and "error: " in said.err
+    assert SECRET not in said.out + said.err and "AKIA" not in said.out + said.err
+
+
 def test_a_local_ray_has_no_dashboard_and_a_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: dict[str, object] = {}
     monkeypatch.setitem(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness.base.errors import StorageError, UserError
+from harness.base.text import is_uri
 
 TEMPORARY = ".tmp"
 LEFTOVER_SECONDS = 3600.0  # no writer holds a temporary file open for that long
@@ -109,10 +110,20 @@ def expanded(place: str | Path) -> Path:
         raise UserError(f"{place}: there is no such home folder; write the path out") from None
 
 
+def local_folder(named: str, by: str) -> Path:
+    """The folder of this machine that an option or a variable (`by`) names, `~` expanded.
+
+    Raises UserError for an address, without repeating it: it may carry a key.
+    """
+    if is_uri(named):
+        raise UserError(f"{by}: a folder of this machine is meant, not an address; only results have one")
+    return expanded(named)
+
+
 def folder_from(variable: str, default: Path) -> Path:
-    """The folder that an environment variable names (`~` is expanded), else `default`."""
+    """The folder that an environment variable names, as `local_folder` reads it, else `default`."""
     value = os.environ.get(variable)
-    return expanded(value) if value else default
+    return local_folder(value, variable) if value else default
 
 
 def cache_root() -> Path:

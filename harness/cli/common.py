@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from harness.base.files import local_folder
+
 if TYPE_CHECKING:
     from harness.experiment.spec import Experiment, Profile
     from harness.plan.expand import Planned
@@ -38,11 +40,22 @@ Seeds = Annotated[
 Results = Annotated[
     str | None, typer.Option("--results", help="Your records. Default: $HARNESS_RESULTS, else results/runs.")
 ]
+
+
+def folder_option(name: str, help: str) -> Any:
+    """An option that names a folder of this machine."""
+
+    def folder(named: str) -> Path:
+        return local_folder(named, name)
+
+    return typer.Option(name, help=help, parser=folder, metavar="PATH")
+
+
 Reports = Annotated[
-    Path | None, typer.Option("--reports", help="Rendered files. Default: $HARNESS_REPORTS, else reports.")
+    Path | None, folder_option("--reports", "Rendered files. Default: $HARNESS_REPORTS, else reports.")
 ]
 Data = Annotated[
-    Path | None, typer.Option("--data", help="Prepared datasets. Default: $HARNESS_DATA, else data.")
+    Path | None, folder_option("--data", "Prepared datasets. Default: $HARNESS_DATA, else data.")
 ]
 Variants = Annotated[
     list[Path] | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.base.errors import UserError
-from harness.cli.common import DEFAULT_PROFILE, Data, Json, ProfileName, print_json
+from harness.cli.common import DEFAULT_PROFILE, Data, Json, ProfileName, folder_option, print_json
 
 if TYPE_CHECKING:
     from harness.data.copy_report import CopyReport, SplitCount
@@ -73,7 +73,9 @@ def verify(
     ] = False,
     reencode_to: Annotated[
         Path | None,
-        typer.Option(help="Write short and slow files anew into this folder (`copies` in a profile)."),
+        folder_option(
+            "--reencode-to", "Write short and slow files anew into this folder (`copies` in a profile)."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

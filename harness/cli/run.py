@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.base.errors import UserError, near_match
-from harness.base.files import expanded
-from harness.base.text import is_uri
 from harness.cli.common import (
     DEFAULT_PROFILE,
     Data,
@@ -22,6 +20,7 @@ from harness.cli.common import (
     Results,
     Seeds,
     Variants,
+    folder_option,
     make_plan,
     own_store,
     print_json,
@@ -80,12 +79,10 @@ def run(
         ),
     ] = HUNG_SECONDS / 60,
     tensorboard: Annotated[
-        str | None,
-        typer.Option(
+        Path | None,
+        folder_option(
             "--tensorboard",
-            metavar="DIR",
-            help="Write TensorBoard's event files there, too: a run for each trial, while it runs.",
-            show_default=False,
+            "Write TensorBoard's event files there, too: a run for each trial, while it runs.",
         ),
     ] = None,
     variant: Variants = None,
@@ -103,7 +100,7 @@ def run(
 
     check_users_copy(profile, data)
     plan, store = make_plan(experiments, profile, seeds, variant, data), own_store(results)
-    events = _event_folder(tensorboard)
+    events = tensorboard.resolve() if tensorboard else None
     if trial is not None:
         raise typer.Exit(_run_one(plan, trial, store, data, events, as_json=json))
     split = pending(plan.trials, store, retry_failed=retry_failed)
@@ -117,12 +114,6 @@ def run(
     else:
         _say_outcome(split, outcome)
     raise typer.Exit(exit_code(split, outcome))
-
-
-def _event_folder(named: str | None) -> Path | None:
-    if named is not None and is_uri(named):
-        raise UserError(f"--tensorboard {named}: event files go to a folder, not to an object store")
-    return None if named is None else expanded(named).resolve()
 
 
 def check_users_copy(profile: str, data: Path | None) -> None:
