@@ -11,6 +11,7 @@ import pytest
 
 from harness.data import VideoError, probe, read_frames
 from harness.data.video import encode_mp4
+from tests.data.clips import own_priority
 
 
 def _gradients(frames: int = 20, height: int = 48, width: int = 64) -> np.ndarray:
@@ -66,7 +67,7 @@ def test_short_side_keeps_the_aspect_ratio(mp4: Path, tmp_path: Path) -> None:
 def test_a_codec_that_decord_lacks_is_read_by_pyav(tmp_path: Path, resize: int | None) -> None:
     path = tmp_path / "av1.mp4"
     frames_LHW3 = _gradients()
-    with av.open(str(path), "w") as container:
+    with own_priority(), av.open(str(path), "w") as container:
         stream = container.add_stream("libsvtav1", rate=16)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for frame_HW3 in frames_LHW3:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +100,12 @@ def test_odd_sizes(tmp_path: Path, codec: str) -> None:
     path = clip(tmp_path / "odd.mkv", codec, size_wh=(97, 65), gop=12)
     assert open_video(path).size_wh == (97, 65)
     assert_exact(path, list(range(N)))
+
+
+def test_writing_av1_leaves_this_process_its_priority(tmp_path: Path) -> None:
+    before = os.sched_getscheduler(0)
+    clip(tmp_path / "clip.mp4", "libsvtav1")
+    assert os.sched_getscheduler(0) == before
 
 
 GROUPS = {
