@@ -176,8 +176,15 @@ def together(
             for other in others:
                 other.kill()
                 other.wait()
-            if dist.is_initialized():
-                dist.destroy_process_group()
+            if not dist.is_initialized():  # the start failed
+                _forget_failed_group()
+            dist.destroy_process_group()
+
+
+def _forget_failed_group() -> None:
+    """Make a group of this process alone. torch counts a group that could not be made, and only the end of one that was
+    sets the count back: the next trial's ranks would wait for each other under two names."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
 
 
 def _start(rank: int, port: int, task: dict[str, Any], said: BinaryIO) -> subprocess.Popen[bytes]:

@@ -115,3 +115,6 @@ def test_a_rank_that_cannot_start_is_named(data_root: Path, monkeypatch: pytest.
     monkeypatch.setattr("harness.trial.ranks.PATIENCE", timedelta(seconds=3))
     with pytest.raises(RuntimeError, match="rank 1: "):
         run_trial(_trial(TWO), data_root=data_root)
+    monkeypatch.undo()
+    monkeypatch.setattr("harness.trial.ranks.PATIENCE", timedelta(seconds=60))
+    run_trial(_trial(TWO), data_root=data_root)  # the same process lives on, as Ray's may
