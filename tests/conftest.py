@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 
 import pytest
@@ -21,8 +20,3 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_CACHE", str(cache))
         yield
-
-
-def pytest_sessionstart() -> None:
-    """Whole collections are rare: each walks through all that was imported (a tenth of the time of the tests)."""
-    gc.set_threshold(10_000, 20, 50)

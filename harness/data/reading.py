@@ -159,7 +159,6 @@ class Reader:
             persistent_workers=workers > 0,
             prefetch_factor=self._loading.prefetch if workers else None,
             timeout=self._loading.timeout_s if workers else 0,
-            worker_init_fn=_begin_worker,
             pin_memory=self._loading.pin and torch.cuda.is_available(),
             # Its own: by default the loader draws a number from torch's global state, on which training depends.
             generator=torch.Generator().manual_seed(0),
@@ -169,7 +168,7 @@ class Reader:
         """The batches in order. Raises the UserError of the first video that cannot be read."""
         self._turn += 1
         turn, self._current.batches = self._turn, batches
-        found = iter(self._loader)
+        found = self._begun()
         for keys in batches:
             if turn != self._turn:
                 raise RuntimeError("another pass over these batches was begun before this one ended")
@@ -179,6 +178,18 @@ class Reader:
                 del found  # the error's traceback would keep it, and its workers with it
                 raise read.error
             yield cut_batch(read, self._videos.T, self._loading.device) if isinstance(read, Read) else read
+
+    def _begun(self) -> Iterator[Any]:
+        """The loader's next pass; its first one forks the workers.
+
+        They must not collect what was garbage in this process by then: the threads of a decoder or a scaler, and the
+        workers of a dead loader, do not exist in a worker, which would wait for them for ever.
+        """
+        gc.freeze()
+        try:
+            return iter(self._loader)
+        finally:
+            gc.unfreeze()
 
     def _next(self, found: Iterator[Any], keys: list[Key]) -> Any:
         try:
@@ -203,11 +214,6 @@ class Reader:
     def close(self) -> None:
         """End the workers; another pass starts new ones."""
         self.__dict__.pop("_loader", None)
-
-
-def _begin_worker(_: int) -> None:
-    """A worker must not collect what its parent left behind: a dead loader among it would wait for its workers here."""
-    gc.freeze()
 
 
 def _as_it_is(batch: Any) -> Any:

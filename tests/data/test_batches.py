@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -144,6 +145,34 @@ def test_what_a_video_shows_does_not_depend_on_its_batch() -> None:
         for batch in _train(batch_videos=batch_videos).epoch(2):
             for x_UCTHW, video in zip(batch.x_NUCTHW, batch.videos, strict=True):
                 assert torch.equal(shown.setdefault(int(video), x_UCTHW), x_UCTHW)
+
+
+class _Threaded:
+    """Garbage in a circle that must end where it was made, as a scaler with threads of its own."""
+
+    def __init__(self, told: Path) -> None:
+        self.told, self.itself = told, self
+
+    def __del__(self) -> None:
+        with self.told.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+def test_a_worker_does_not_collect_what_its_parent_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even before it is ours: torch seeds a worker first, and allocates for that."""
+    seed = torch.manual_seed
+    monkeypatch.setattr(torch, "manual_seed", lambda number: (gc.collect(), seed(number))[1])
+    gc.disable()
+    try:
+        _Threaded(tmp_path / "ended")
+        list(_train(loading=Loading(workers=2)).epoch(0))
+        assert not (tmp_path / "ended").exists()
+    finally:
+        gc.enable()
+    gc.collect()
+    assert (tmp_path / "ended").read_text() == f"{os.getpid()}\n"
 
 
 @pytest.mark.parametrize("workers", [0, 1])
