@@ -26,6 +26,9 @@ class Task:
     name: str
 
 
+START_SECONDS = 60.0  # for a process to start and import, before a task's own seconds count
+
+
 @dataclass(frozen=True)
 class Options:
     """How videos are looked at.
@@ -110,7 +113,6 @@ class _Worker:
     def _start(self) -> None:
         # Spawned, not forked: the caller may hold threads (Ray, torch), and decord deadlocks in a forked child.
         context = multiprocessing.get_context("spawn")
-        self._served = False
         self.pipe: Connection
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self._examine, os.getpid()), daemon=True)
@@ -120,8 +122,7 @@ class _Worker:
 
     def give(self, task: Task, options: Options) -> None:
         self.task, self._partial = task, None
-        # The first task also waits for the process to start and import.
-        self.deadline = time.monotonic() + options.seconds + (0 if self._served else 60)
+        self.deadline = time.monotonic() + START_SECONDS  # until it says that it has begun
         self.pipe.send((task, options.try_decord, options.every_frame))
 
     def answer(self, options: Options) -> Entry | None:
@@ -130,12 +131,13 @@ class _Worker:
         try:
             while self.pipe.poll():
                 kind, content = self.pipe.recv()
-                self._served = True
                 if kind == "done":
                     return self._finish(self._partial or self._failed("nothing was found out"))
                 if kind == "error":
                     return self._replace(content)
-                self._partial, self.deadline = content, time.monotonic() + options.seconds
+                if kind == "part":
+                    self._partial = content
+                self.deadline = time.monotonic() + options.seconds
         except (EOFError, OSError):
             self._process.join()
             return self._replace(f"its process died ({_exit_text(self._process.exitcode)})")
@@ -173,7 +175,7 @@ def _exit_text(code: int | None) -> str:
 
 
 def _serve(pipe: Connection, examine: Examine | None, parent: int) -> None:
-    """What a worker does: tasks in, ('part', entry) and ('done', None) out, until the pipe closes."""
+    """What a worker does: tasks in, ('begun', None), ('part', entry) and ('done', None) out, until the pipe closes."""
     end_with(parent)
     look = examine or _examiner()
     while True:
@@ -181,6 +183,7 @@ def _serve(pipe: Connection, examine: Examine | None, parent: int) -> None:
             task, try_decord, every_frame = pipe.recv()
         except EOFError:
             return
+        pipe.send(("begun", None))
         try:
             for entry in look(task.video_id, task.path, task.name, try_decord, every_frame):
                 pipe.send(("part", entry))

@@ -109,7 +109,6 @@ def test_what_hangs_or_crashes_is_killed_and_named(tmp_path: Path) -> None:
     names = ["a.mp4", "hang.mp4", "b.mp4", "crash.mp4", "raise.mp4", "late.mp4", "c.mp4"]
     manifest = Manifest(tmp_path / "m")
     seen: list[tuple[str, int, int]] = []
-    # The limit of the first task of a process also covers its start; later ones have a second.
     verify(
         manifest,
         tasks(tmp_path, names),
