@@ -26,7 +26,7 @@ class Task:
     name: str
 
 
-START_SECONDS = 60.0  # for a process to start and import, before a task's own seconds count
+START_SECONDS = 60.0  # more, for a process to start and import
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ class _Worker:
 
     def give(self, task: Task, options: Options) -> None:
         self.task, self._partial = task, None
-        self.deadline = time.monotonic() + START_SECONDS  # until it says that it has begun
+        # Until it says that it has begun.
+        self.deadline = time.monotonic() + options.seconds + START_SECONDS
         self.pipe.send((task, options.try_decord, options.every_frame))
 
     def answer(self, options: Options) -> Entry | None:

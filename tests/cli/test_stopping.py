@@ -59,13 +59,10 @@ def _all_end(group: int) -> None:
     assert _children(group) == []
 
 
-@pytest.mark.parametrize(
-    ("number", "to_all"),
-    [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGUSR1, True)],
-    ids=["Ctrl-C", "kill", "SLURM"],
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("to_all", [False, True], ids=["the process", "its group"])
 def test_preparation_can_be_stopped(tmp_path: Path, number: signal.Signals, to_all: bool) -> None:
-    """As a terminal, `kill` or SLURM does it: to all of its group, or to the process alone."""
+    """As a terminal or SLURM does it: to the process alone, or to all of its group."""
     smoke = (EXPERIMENTS / "profiles" / "smoke.yaml").read_text()
     large = smoke.replace("name: smoke", "name: large", 1).replace("{train: 4, ", "{train: 400, ")
     assert large.count("400") == 2, "minutes of work for the start's videos and the trials'"
@@ -121,7 +118,7 @@ def _verify(tmp_path: Path, data: str, *more: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_verify_can_be_stopped(tmp_path: Path, number: signal.Signals) -> None:
     """The signal comes to every process of it one by one, the workers first, as SLURM's daemon sends it: no video is
     called broken because its worker was told to stop. The last one hangs: a picture is a pipe that nobody writes to."""
