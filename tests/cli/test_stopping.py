@@ -59,6 +59,14 @@ def _all_end(group: int) -> None:
     assert _children(group) == []
 
 
+def _all_go(semaphores: set[Path]) -> None:
+    """Another test's, of the suite's other worker, go with it; a leaked one stays."""
+    end = time.monotonic() + 60
+    while any(one.exists() for one in semaphores) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert [one for one in semaphores if one.exists()] == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("to_all", [False, True], ids=["the process", "its group"])
 def test_preparation_can_be_stopped(tmp_path: Path, number: signal.Signals, to_all: bool) -> None:
@@ -102,7 +110,7 @@ def test_preparation_can_be_stopped(tmp_path: Path, number: signal.Signals, to_a
     assert "the same command goes on" in err
     assert "Traceback" not in err and "leaked" not in err and "semaphore" not in err, err
     _all_end(process.pid)
-    assert set(Path("/dev/shm").glob("sem.mp-*")) <= before
+    _all_go(set(Path("/dev/shm").glob("sem.mp-*")) - before)
     assert not list((tmp_path / "data").glob(".*.tmp-*")), "half a dataset was left"
 
 
